@@ -1,0 +1,109 @@
+"""The front end: audio in, features out, one definition for host and board.
+
+The arithmetic is kaldi-native-fbank's (Apache-2.0, wheels for x86_64 and aarch64), so the board
+runs the very same library on the very same options.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Features = npt.NDArray[np.float32]
+Audio = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+
+
+class FrontEnd(BaseModel):
+    """Parameters of a log-mel or MFCC front end.
+
+    ``window_s`` seconds of mono audio become a ``frames x bins`` matrix of float32: natural-log
+    mel energies (``fbank``) or cepstra (``mfcc``), then ``(x - mean) / scale``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["fbank", "mfcc"] = "fbank"
+    sample_rate: int = Field(16000, ge=4000, le=48000)
+    window_s: float = Field(1.0, gt=0, le=30)
+    frame_length_ms: float = Field(30.0, gt=1, le=200)
+    frame_shift_ms: float = Field(20.0, gt=1, le=200)
+    mel_bins: int = Field(40, ge=4, le=128)
+    cepstra: int = Field(10, ge=1, le=128)
+    low_hz: float = Field(20.0, ge=0)
+    high_hz: float = Field(7600.0, gt=0)
+    preemphasis: float = Field(0.97, ge=0, lt=1)
+    window: Literal["povey", "hanning", "hamming"] = "hanning"
+    mean: float = 0.0
+    scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FrontEnd:
+        if self.high_hz > self.sample_rate / 2:
+            raise ValueError(
+                f"high_hz = {self.high_hz:g} lies above half the sample rate ({self.sample_rate / 2:g} Hz)"
+            )
+        if self.kind == "mfcc" and self.cepstra > self.mel_bins:
+            raise ValueError(f"cepstra = {self.cepstra} exceeds mel_bins = {self.mel_bins}")
+        return self
+
+    @property
+    def samples(self) -> int:
+        """Samples of audio in one window."""
+        return round(self.window_s * self.sample_rate)
+
+    @property
+    def bins(self) -> int:
+        return self.cepstra if self.kind == "mfcc" else self.mel_bins
+
+    @property
+    def frames(self) -> int:
+        """Whole frames in one window (Kaldi's snip_edges: no padding at the edges)."""
+        length = round(self.frame_length_ms * self.sample_rate / 1000)
+        shift = round(self.frame_shift_ms * self.sample_rate / 1000)
+        return 1 + (self.samples - length) // shift if self.samples >= length else 0
+
+    def features(self, audio: Audio) -> Features:
+        """Features of one window.
+
+        ``audio`` is ``(samples,)``, int16 or float32 in [-1, 1]; returns ``(frames, bins)``.
+        """
+        wave = audio.astype(np.float32)
+        if audio.dtype != np.int16:
+            wave *= 32768.0
+        computer = self._computer()
+        computer.accept_waveform(self.sample_rate, wave)
+        computer.input_finished()
+        rows = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
+        if not rows:
+            raise ValueError(f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms")
+        return (np.stack(rows).astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
+
+    def batch(self, audio: Audio) -> Features:
+        """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
+        return np.stack([self.features(wave) for wave in audio]) if len(audio) else np.zeros(
+            (0, self.frames, self.bins), np.float32
+        )
+
+    def _computer(self):  # type: ignore[no-untyped-def]
+        import kaldi_native_fbank as knf  # lazily: the import costs more than parsing a model.toml
+
+        options = knf.MfccOptions() if self.kind == "mfcc" else knf.FbankOptions()
+        frame = options.frame_opts
+        frame.dither = 0.0  # dither is random: figures would not repeat
+        frame.samp_freq = self.sample_rate
+        frame.frame_length_ms = self.frame_length_ms
+        frame.frame_shift_ms = self.frame_shift_ms
+        frame.preemph_coeff = self.preemphasis
+        frame.window_type = self.window
+        frame.snip_edges = True
+        frame.remove_dc_offset = True
+        options.mel_opts.num_bins = self.mel_bins
+        options.mel_opts.low_freq = self.low_hz
+        options.mel_opts.high_freq = self.high_hz
+        if self.kind == "mfcc":
+            options.num_ceps = self.cepstra
+            return knf.OnlineMfcc(options)
+        return knf.OnlineFbank(options)

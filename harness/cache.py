@@ -1,0 +1,92 @@
+"""A content-addressed store: a key made of inputs, a folder made once, whoever asks first.
+
+Two runs may share one cache: each entry is made under a lock, in a temporary folder beside its
+place, and appears there whole by one rename.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import InfraError
+
+
+def digest(*parts: Any) -> str:
+    """A stable sha256 (hex, 32 characters) of JSON-able values, bytes, and paths (by content)."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                data = hashlib.file_digest(file, "sha256").digest()
+        elif isinstance(part, bytes | bytearray | memoryview):
+            data = hashlib.sha256(part).digest()
+        else:
+            data = json.dumps(part, sort_keys=True, default=str).encode()
+        total.update(len(data).to_bytes(8, "little"))
+        total.update(data)
+    return total.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A finished folder of the cache; ``hit`` tells whether this run made it."""
+
+    kind: str
+    key: str
+    path: Path
+    hit: bool
+
+
+@dataclass(slots=True)
+class Cache:
+    """Folders keyed by what went into them, under ``root/kind/key``."""
+
+    root: Path
+    used: list[Entry] = field(default_factory=list)
+
+    def entry(self, kind: str, key: str, make: Callable[[Path], None]) -> Entry:
+        """The finished entry; ``make(folder)`` fills it when it is not there yet.
+
+        A ``make`` that raises leaves nothing behind. A full or read-only disk is an InfraError.
+        """
+        place = self.root / kind / key
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(place.with_name(f"{key}.lock")):
+                hit = place.is_dir()
+                if not hit:
+                    self._fill(place, make)
+        except OSError as error:
+            raise disk_error(error, place) from error
+        entry = Entry(kind, key, place, hit)
+        self.used.append(entry)
+        return entry
+
+    def _fill(self, place: Path, make: Callable[[Path], None]) -> None:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        try:
+            make(temporary)
+            os.replace(temporary, place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def disk_error(error: OSError, place: Path) -> InfraError:
+    """An OSError of writing the work folder, as an InfraError that names the remedy."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InfraError(
+            f"the disk is full: {place} could not be written. Free some space, or name another work folder "
+            "with --work DIR; what was finished before is kept."
+        )
+    return InfraError(f"{place} could not be written: {error.strerror or error}. Name another folder with --work DIR.")

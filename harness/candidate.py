@@ -1,0 +1,298 @@
+"""model.toml to Candidate: what wants to be released, and the limits it must keep.
+
+A candidate is one folder. Unknown keys are refused with the nearest known name, and no path may
+leave the folder: a model.toml is untrusted input.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.audio.frontend import FrontEnd
+from harness.errors import CandidateError, nearest
+
+MAX_TOML = 256 * 1024
+MAX_MODEL = 256 * 1024 * 1024
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Calibration(Strict):
+    """Which clips set the quantization ranges, and by which algorithm."""
+
+    algorithm: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
+    clips: int = Field(200, ge=1, le=5000)
+    seed: int = 1
+    condition: str = "clean"
+
+
+class Recipe(Strict):
+    """How one target quantizes the candidate."""
+
+    target: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    precision: Literal["fp32", "fp16", "int8"]
+    runtime: Literal["onnxruntime", "litert"] | None = None
+    per_channel: bool = True
+    symmetric: bool = False
+    calibration: Calibration = Calibration()
+
+    @property
+    def id(self) -> str:
+        return f"{self.target}/{self.name}"
+
+
+class Allow(Strict):
+    """A node that may run off the target's accelerator, and why."""
+
+    target: str
+    op: str = "*"
+    node: str = "*"
+    reason: str = Field(min_length=8)
+
+    def covers(self, target: str, op: str, node: str) -> bool:
+        return self.target == target and fnmatchcase(op, self.op) and fnmatchcase(node, self.node)
+
+
+class Margins(Strict):
+    """One limit for each kind of slice; ``slices`` overrides single ones by their id."""
+
+    overall: float | None = None
+    accent: float | None = None
+    condition: float | None = None
+    cell: float | None = None
+    slices: dict[str, float] = {}
+
+    def limit(self, slice_id: str, kind: str) -> float | None:
+        """The limit for a slice, or None where the candidate states none."""
+        if slice_id in self.slices:
+            return self.slices[slice_id]
+        value: float | None = getattr(self, kind)
+        return value
+
+
+class LatencyBudget(Strict):
+    """Upper limits in milliseconds."""
+
+    p50: float | None = Field(None, gt=0)
+    p95: float | None = Field(None, gt=0)
+    p99: float | None = Field(None, gt=0)
+
+
+class Budgets(Strict):
+    """What a build must keep. Units stand in the field names or beside them."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    drop: Margins = Margins()  # points of accuracy lost against golden
+    flips: Margins = Margins()  # percent of renderings whose decision differs from golden
+    sqnr: Margins = Margins()  # least dB of logit signal over quantization noise
+    latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
+    end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
+    parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
+    layers: int | None = Field(None, gt=0)
+    file_kib: float | None = Field(None, gt=0)
+    weights_kib: float | None = Field(None, gt=0)
+    activations_kib: float | None = Field(None, gt=0)
+    rss_mib: float | None = Field(None, gt=0)
+
+
+class Floor(Strict):
+    """Absolute sanity: the least score, whatever float scored."""
+
+    of: Literal["golden", "artifact", "both"] = "both"
+    metric: Literal["accuracy", "recall"] = "accuracy"
+    slice: str = "overall"
+    min: float = Field(ge=0, le=100)  # percent
+
+
+class Head(Strict):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    task: Literal["keyword"]
+    model: str = "model.onnx"
+    tflite: str | None = None
+    labels: tuple[str, ...] = Field(min_length=2)
+    background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
+    corpus: str
+    unseen_accents: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()  # empty: every condition of the house
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Head:
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"labels listed twice: {', '.join(twice)}")
+        return self
+
+
+class ModelToml(Strict):
+    candidate: Head
+    frontend: FrontEnd
+    recipe: tuple[Recipe, ...] = Field(min_length=1)
+    allow: tuple[Allow, ...] = ()
+    floor: tuple[Floor, ...] = ()
+    budgets: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that wants to be released. ``house`` holds its golden and corpora."""
+
+    folder: Path
+    house: Path
+    head: Head
+    frontend: FrontEnd
+    recipes: tuple[Recipe, ...]
+    allow: tuple[Allow, ...]
+    floors: tuple[Floor, ...]
+    _budgets: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.head.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.head.labels
+
+    @property
+    def model(self) -> Path:
+        return inside(self.folder, self.head.model)
+
+    @property
+    def tflite(self) -> Path | None:
+        return inside(self.folder, self.head.tflite) if self.head.tflite else None
+
+    def budgets(self, recipe: Recipe) -> Budgets:
+        """The limits for one build: general, then the target's, then the recipe's own."""
+        return _budgets(self._budgets, recipe)
+
+    def recipe(self, recipe_id: str) -> Recipe:
+        for recipe in self.recipes:
+            if recipe.id == recipe_id:
+                return recipe
+        known = [recipe.id for recipe in self.recipes]
+        raise CandidateError(
+            f"{self.name} has no recipe {recipe_id!r}{nearest(recipe_id, known)}; "
+            f"its model.toml declares {', '.join(known)}."
+        )
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``name`` resolved within ``folder``; a path that leaves it (also by a link) is refused."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise CandidateError(f"{name!r} in {folder} leads out of its folder; move the file into it.")
+    return path
+
+
+def house_of(folder: Path) -> tuple[Path, Path]:
+    """``(house, models folder)`` of a --candidates DIR: a house has models/, else DIR is both."""
+    return (folder, folder / "models") if (folder / "models").is_dir() else (folder, folder)
+
+
+def find_candidates(folders: Sequence[Path]) -> list[Candidate]:
+    """Every candidate below the given folders, by name; two of one name are refused."""
+    found: dict[str, Candidate] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise CandidateError(f"--candidates {folder}: no such folder. Name one that holds */model.toml.")
+        house, models = house_of(folder.resolve())
+        for path in sorted(models.glob("*/model.toml")):
+            candidate = load(path.parent, house)
+            if candidate.name in found:
+                raise CandidateError(
+                    f"two candidates are named {candidate.name!r}: {found[candidate.name].folder} and "
+                    f"{candidate.folder}; rename one in its model.toml."
+                )
+            found[candidate.name] = candidate
+    return list(found.values())
+
+
+def load(folder: Path, house: Path | None = None) -> Candidate:
+    """Read one candidate folder. Raises CandidateError with every fault of its model.toml."""
+    path = folder / "model.toml"
+    if not path.is_file():
+        raise CandidateError(f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from.")
+    if path.stat().st_size > MAX_TOML:
+        raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a model.toml holds no data.")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        parsed = ModelToml.model_validate(raw)
+        candidate = Candidate(
+            folder=folder.resolve(),
+            house=(house or folder.parent).resolve(),
+            head=parsed.candidate,
+            frontend=parsed.frontend,
+            recipes=parsed.recipe,
+            allow=parsed.allow,
+            floors=parsed.floor,
+            _budgets=parsed.budgets,
+        )
+        for recipe in candidate.recipes:
+            candidate.budgets(recipe)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CandidateError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise CandidateError(f"{path}: {'; '.join(_faults(error))}.") from error
+    _check(candidate, path)
+    return candidate
+
+
+def _check(candidate: Candidate, path: Path) -> None:
+    ids = [recipe.id for recipe in candidate.recipes]
+    twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
+    if twice:
+        raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
+    files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
+    for file in files:
+        if not file.is_file():
+            raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")
+        if file.stat().st_size > MAX_MODEL:
+            raise CandidateError(f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not.")
+
+
+def _budgets(table: dict[str, Any], recipe: Recipe) -> Budgets:
+    general = {key: value for key, value in table.items() if key != "for"}
+    special = table.get("for", {})
+    for key in (recipe.target, recipe.id):
+        general = _merged(general, special.get(key, {}))
+    return Budgets.model_validate(general)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = dict(base)
+    for key, value in over.items():
+        old = both.get(key)
+        both[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"]) or "model.toml"
+        if fault["type"] == "extra_forbidden":
+            key = str(fault["loc"][-1])
+            yield f"unknown key {where}{nearest(key, _all_keys())}"
+        else:
+            yield f"{where}: {fault['msg'].removeprefix('Value error, ')} (found {_short(fault.get('input'))})"
+
+
+def _all_keys() -> set[str]:
+    models: tuple[type[BaseModel], ...] = (
+        ModelToml, Head, Recipe, Calibration, Allow, Floor, Margins, LatencyBudget, Budgets, FrontEnd,
+    )
+    return {name for model in models for name in model.model_fields}
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

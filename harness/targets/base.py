@@ -1,0 +1,159 @@
+"""What every target has in common: the words Target, Artifact, Placement, Evidence.
+
+A target is one module of this package that defines a subclass of Target; the registry finds it
+(``harness.targets.registry``), so adding one needs no second list anywhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.candidate import Candidate, Recipe
+
+Logits = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
+Progress = Callable[[str], None]
+
+
+class Evidence(StrEnum):
+    """How a figure was got, strongest first."""
+
+    BOARD = "board"
+    EMULATOR = "emulator"
+    HOST = "host"
+    STATIC = "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of the compiled graph: what it is and where it runs."""
+
+    name: str
+    op: str
+    dtype: str
+    where: str  # the unit's own name: npu, cpu, xnnpack, ...
+    fallback: bool  # off the unit the target exists for, or in a wider dtype than asked for
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where every node runs. An empty placement is an error, never "no fallback"."""
+
+    nodes: tuple[Node, ...]
+    evidence: Evidence
+    partitions: int | None = None
+
+    @property
+    def fallbacks(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.fallback)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes; None where the toolchain does not say."""
+
+    file: int
+    weights: int | None = None
+    activations: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One compiled candidate for one target and recipe, addressed by its inputs."""
+
+    candidate: str
+    recipe: Recipe
+    key: str
+    file: Path
+    placement: Placement
+    sizes: Sizes
+    evidence: Evidence  # of what its outputs will be
+    tools: dict[str, str] = field(default_factory=dict)  # name to version
+
+    def record(self) -> dict[str, Any]:
+        """A JSON-able description: everything but the file's place on this machine."""
+        return {
+            "candidate": self.candidate,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "key": self.key,
+            "file": self.file.name,
+            "placement": asdict(self.placement),
+            "sizes": asdict(self.sizes),
+            "evidence": self.evidence.value,
+            "tools": self.tools,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a build needs beside its target: the candidate, the recipe, calibration, a folder."""
+
+    candidate: Candidate
+    recipe: Recipe
+    calibration: Features  # (n, frames, bins); empty for float recipes
+    model: Path  # the ONNX to build from: the candidate's, or a test's faulty copy
+    folder: Path  # empty and ours: outputs go here, nothing else does
+    key: str  # of the inputs, for the artifact
+    say: Progress = lambda _: None
+
+
+class Board(ABC):
+    """Where an artifact runs: silicon, the vendor's emulator, or this host."""
+
+    name: ClassVar[str]
+    evidence: ClassVar[Evidence]
+
+    @abstractmethod
+    def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
+        """Outputs of every window, in order.
+
+        ``features`` is ``(n, frames, bins)``; returns ``(n, labels)`` float32, dequantized.
+        """
+
+    def time(self, artifact: Artifact, features: Features, rounds: int) -> npt.NDArray[np.float64]:
+        """Milliseconds of ``rounds`` single inferences after warm-up, in order.
+
+        Raises NotMeasured where the board's time means nothing (an emulator).
+        """
+        from harness.errors import NotMeasured
+
+        raise NotMeasured(
+            f"latency of {artifact.candidate} on {artifact.recipe.id}: not measured, needs a board; {self.name} "
+            f"({self.evidence}) has no clock that counts."
+        )
+
+
+class Target(ABC):
+    """Silicon and its toolchain."""
+
+    name: ClassVar[str]  # the pytest marker
+    title: ClassVar[str]  # one line for people
+
+    @abstractmethod
+    def tools(self, recipe: Recipe) -> dict[str, str]:
+        """Versions of what will build, without importing vendor code here. Part of the cache key."""
+
+    @abstractmethod
+    def check(self, candidate: Candidate, recipe: Recipe) -> None:
+        """Raise Unsupported, with the remedy, where this target cannot honour the recipe."""
+
+    @abstractmethod
+    def build(self, job: Job) -> Artifact:
+        """Quantize and compile. Files go to ``job.folder``, with all that ``board`` will need later."""
+
+    @abstractmethod
+    def board(self, recipe: Recipe) -> Board:
+        """The board its artifacts run on here."""
+
+    def float_recipe(self, recipe: Recipe) -> Recipe:
+        """The same path without quantization: what float parity is judged on."""
+        return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp32"})
