@@ -67,6 +67,7 @@ class Margins(Strict):
     """One limit for each kind of slice; ``slices`` overrides single ones by their id."""
 
     overall: float | None = None
+    group: float | None = None  # accents=native, accents=seen, accents=unseen
     accent: float | None = None
     condition: float | None = None
     cell: float | None = None

@@ -1,0 +1,121 @@
+"""Confidence intervals of means whose samples come in clusters.
+
+Renderings of one clip, and clips of one speaker, are not independent: all intervals here resample
+or linearize over speakers. Few speakers get Student's t over speakers, many the BCa bootstrap
+(Efron 1987). No interval of a share is ever tighter than the exact one for "nothing flipped".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Values = npt.NDArray[np.float64]
+
+MANY_SPEAKERS = 20  # below, the bootstrap over clusters is too narrow (Cameron, Gelbach, Miller 2008)
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with one-sided bounds, each at the confidence asked for."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # renderings
+    clips: int  # distinct source clips
+    clusters: int  # speakers
+    method: str  # "exact" | "t" | "bootstrap" | "none"
+    error: float  # standard error over speakers
+
+    def harm(self, limit: float, least: bool) -> float:
+        """One-sided p-value of "the limit is broken": t over speakers, valid with few of them."""
+        beyond = limit - self.value if least else self.value - limit
+        if self.clusters < 2 or not math.isfinite(self.value):
+            return 0.0 if not math.isfinite(self.value) else 1.0
+        if self.error == 0:
+            return 0.0 if beyond > 0 else 1.0
+        return float(stats.t.sf(beyond / self.error, self.clusters - 1))
+
+
+def nothing_flipped(clips: int, confidence: float) -> float:
+    """Largest share that ``clips`` independent clips without one event still allow.
+
+    The exact (Clopper-Pearson) upper bound at zero events: 1 - (1 - confidence) ** (1 / clips).
+    """
+    return 1 - (1 - confidence) ** (1 / clips) if clips else 1.0
+
+
+def share(
+    values: Values,
+    speakers: npt.NDArray[np.intp],
+    clips: int,
+    confidence: float,
+    seed: int,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> Estimate:
+    """Mean of per-rendering values (flips, drops, hits), clustered by speaker.
+
+    ``values`` and ``speakers`` are ``(n,)``; ``clips`` counts distinct source clips; ``span`` is
+    the range a value may take: (0, 1) for rates, (-1, 1) for differences of hits.
+    """
+    estimate = clustered_mean(values, speakers, clips, confidence, seed)
+    if not len(values) or estimate.clusters < 2:
+        return estimate
+    least, most = span
+    exact = bool(np.all(values == values[0]))
+    slack = nothing_flipped(clips, confidence)
+    low = estimate.value - slack if exact else estimate.low
+    high = max(estimate.high, slack)
+    return replace(
+        estimate,
+        low=max(least, low),
+        high=min(most, high),
+        method="exact" if exact else estimate.method,
+    )
+
+
+def clustered_mean(
+    values: Values, speakers: npt.NDArray[np.intp], clips: int, confidence: float, seed: int
+) -> Estimate:
+    """Ratio-of-sums mean with bounds over speakers; NaN bounds never pass a limit."""
+    _, index = np.unique(speakers, return_inverse=True)
+    clusters = int(index.max()) + 1 if len(values) else 0
+    if clusters < 2:
+        value = float(values.mean()) if len(values) else math.nan
+        return Estimate(value, -math.inf, math.inf, len(values), clips, clusters, "none", math.inf)
+    sums = np.bincount(index, weights=values, minlength=clusters)
+    counts = np.bincount(index, minlength=clusters).astype(np.float64)
+    value = float(sums.sum() / counts.sum())
+    residuals = sums - value * counts
+    error = float(math.sqrt(clusters / (clusters - 1) * np.square(residuals).sum()) / counts.sum())
+    half = float(stats.t.ppf(confidence, clusters - 1)) * error
+    low, high, method = value - half, value + half, "t"
+    if clusters >= MANY_SPEAKERS and error > 0:
+        resampled = _bootstrap(sums, counts, confidence, seed)
+        if all(map(math.isfinite, resampled)):  # BCa is undefined when one speaker holds every flip
+            (low, high), method = resampled, "bootstrap"
+    return Estimate(value, low, high, len(values), clips, clusters, method, error)
+
+
+def _bootstrap(sums: Values, counts: Values, confidence: float, seed: int) -> tuple[float, float]:
+    def ratio(total: Values, count: Values, axis: int = -1) -> Values:
+        result: Values = total.sum(axis=axis) / count.sum(axis=axis)
+        return result
+
+    interval = stats.bootstrap(
+        (sums, counts),
+        ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=2 * confidence - 1,  # two-sided, so that each end has the confidence asked for
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

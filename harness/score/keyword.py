@@ -1,0 +1,137 @@
+"""Scores of keyword models: each rendering decided by its largest logit, beside golden's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.audio.corpus import Clip
+from harness.interval import Estimate, Values, clustered_mean, share
+from harness.score.slices import Slice
+
+Logits = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+SQNR_CEILING = 140.0  # dB; float32 arithmetic ends there, so identical outputs are not infinite
+NO_DECISION = -1  # a rendering whose logits are not finite decides nothing and is never right
+
+
+def decisions(logits: Logits) -> npt.NDArray[np.intp]:
+    """Label index of each row of ``(n, labels)``; NO_DECISION where a logit is not finite."""
+    finite = np.isfinite(logits).all(axis=1)
+    return np.where(finite, np.argmax(np.where(np.isfinite(logits), logits, -np.inf), axis=1), NO_DECISION)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Golden and tested outputs of every rendering (clip x condition), with what each one is.
+
+    All arrays have one row a rendering; logits are ``(n, labels)``.
+    """
+
+    golden: Logits
+    tested: Logits
+    truth: npt.NDArray[np.intp]
+    keyword: Mask  # the label is a keyword, not background
+    accent: npt.NDArray[np.str_]
+    condition: npt.NDArray[np.str_]
+    speaker: npt.NDArray[np.intp]
+    clip: npt.NDArray[np.intp]
+
+    def where(self, part: Slice) -> Mask:
+        mask = np.ones(len(self.truth), bool)
+        if part.accents is not None:
+            mask &= np.isin(self.accent, sorted(part.accents))
+        if part.condition is not None:
+            mask &= self.condition == part.condition
+        return mask
+
+    def drop(self, part: Slice, confidence: float, seed: int) -> Estimate:
+        """Share of renderings golden gets right less the share tested gets right: paired."""
+        right = decisions(self.golden) == self.truth
+        lost = right.astype(np.float64) - (decisions(self.tested) == self.truth)
+        return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
+
+    def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
+        """Share of renderings whose decision differs from golden's, right or wrong."""
+        tested = decisions(self.tested)
+        flipped = (decisions(self.golden) != tested) | (tested == NO_DECISION)
+        return self._share(flipped.astype(np.float64), self.where(part), confidence, seed)
+
+    def accuracy(self, part: Slice, confidence: float, seed: int, *, of: str, keywords: bool) -> Estimate:
+        """Share decided right by ``of`` ("golden" or "artifact"); of keyword clips alone: recall."""
+        logits = self.golden if of == "golden" else self.tested
+        right = decisions(logits) == self.truth
+        mask = self.where(part) & self.keyword if keywords else self.where(part)
+        return self._share(right.astype(np.float64), mask, confidence, seed)
+
+    def sqnr(self, part: Slice, confidence: float, seed: int) -> Estimate:
+        """Signal-to-quantization-noise ratio of the logits in dB, the mean over speakers.
+
+        For each speaker 10 log10 (sum golden^2 / sum (tested - golden)^2) over its renderings.
+        """
+        mask = self.where(part)
+        speaker, index = np.unique(self.speaker[mask], return_inverse=True)
+        golden = self.golden[mask].astype(np.float64)
+        noise = self.tested[mask].astype(np.float64) - golden
+        signal = np.bincount(index, np.square(golden).sum(axis=1), len(speaker))
+        error = np.bincount(index, np.square(noise).sum(axis=1), len(speaker))
+        floor = signal * 10 ** (-SQNR_CEILING / 10) + np.finfo(np.float64).tiny
+        ratio: Values = 10 * np.log10((signal + np.finfo(np.float64).tiny) / np.maximum(error, floor))
+        estimate = clustered_mean(ratio, speaker.astype(np.intp), self._clips(mask), confidence, seed)
+        return Estimate(
+            estimate.value, estimate.low, estimate.high, int(mask.sum()), estimate.clips,
+            estimate.clusters, estimate.method, estimate.error,
+        )
+
+    def insane(self, parts: Sequence[Slice]) -> list[str]:
+        """What no healthy model does: outputs that are not finite, or one decision for everything."""
+        faults = []
+        broken = int((~np.isfinite(self.tested).all(axis=1)).sum())
+        if broken:
+            faults.append(f"{broken} of {len(self.tested)} outputs are not finite")
+        for part in parts:
+            mask = self.where(part)
+            if len(np.unique(self.truth[mask])) < 2:
+                continue
+            if len(np.unique(self.tested[mask], axis=0)) == 1:
+                faults.append(f"outputs are constant on {part}")
+            elif len(np.unique(decisions(self.tested)[mask])) == 1:
+                faults.append(f"every decision on {part} is the same")
+        return faults
+
+    def _clips(self, mask: Mask) -> int:
+        return len(np.unique(self.clip[mask]))
+
+    def _share(
+        self, values: Values, mask: Mask, confidence: float, seed: int, span: tuple[float, float] = (0.0, 1.0)
+    ) -> Estimate:
+        return share(values[mask], self.speaker[mask], self._clips(mask), confidence, seed, span)
+
+
+def compare(
+    clips: Sequence[Clip],
+    labels: Sequence[str],
+    background: Sequence[str],
+    golden: Mapping[str, Logits],
+    tested: Mapping[str, Logits],
+) -> Comparison:
+    """Stack the conditions of golden and tested outputs, each ``(len(clips), labels)``, in one table."""
+    conditions = list(golden)
+    times = len(conditions)
+    _, speaker = np.unique([clip.speaker for clip in clips], return_inverse=True)
+    truth = np.array([labels.index(clip.label) for clip in clips], np.intp)
+    keyword = np.array([clip.label not in background for clip in clips])
+    return Comparison(
+        golden=np.concatenate([golden[c] for c in conditions]),
+        tested=np.concatenate([tested[c] for c in conditions]),
+        truth=np.tile(truth, times),
+        keyword=np.tile(keyword, times),
+        accent=np.tile(np.array([clip.accent for clip in clips]), times),
+        condition=np.repeat(np.array(conditions), len(clips)),
+        speaker=np.tile(speaker.astype(np.intp), times),
+        clip=np.tile(np.arange(len(clips)), times),
+    )
