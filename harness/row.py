@@ -1,0 +1,50 @@
+"""One judged figure: the line every table, report and JSON record is made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure of one gate on one slice, with its limit, interval, n, evidence and verdict.
+
+    ``value``, ``limit``, ``low`` and ``high`` are in ``unit``; ``n`` counts renderings, nodes or
+    timed rounds, ``clusters`` speakers. ``screened`` rows are cells: they fail only on shown harm.
+    """
+
+    candidate: str
+    target: str
+    recipe: str
+    gate: str
+    slice: str
+    value: float | None
+    unit: str
+    limit: float | None
+    low: float | None
+    high: float | None
+    n: int
+    clusters: int | None
+    evidence: str
+    outcome: Outcome
+    detail: str
+    screened: bool = False
+
+    @property
+    def build(self) -> str:
+        return f"{self.target}/{self.recipe}"
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-able mapping; figures that are not finite become None, as JSON has no word for them."""
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Row:
+        return cls(**{**data, "outcome": Outcome(data["outcome"])})
