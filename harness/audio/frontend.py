@@ -78,7 +78,9 @@ class FrontEnd(BaseModel):
         computer.input_finished()
         rows = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
         if not rows:
-            raise ValueError(f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms")
+            raise ValueError(
+                f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms"
+            )
         return (np.stack(rows).astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
 
     def batch(self, audio: Audio) -> Features:

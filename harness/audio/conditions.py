@@ -1,0 +1,213 @@
+"""Conditions: named renderings of a corpus, the same on every machine and in any order.
+
+A rendering is seeded by its clip and condition alone and rounded to int16, which hides most last-bit
+differences between processors; :func:`compare` tells what those leave from a corpus that drifted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.audio.clip import Clip, Wave, fit, read_clip
+from harness.audio.corpus import Corpus
+from harness.audio.effects import add_noise, level_db, reverberate, seeded, through_device, turned_down
+from harness.audio.rooms import ROOMS, Bank, cached_bank, make_bank
+from harness.cache import Cache, digest
+from harness.errors import CorpusError, nearest
+
+ARITHMETIC = 1  # raise when effects, rooms or render change what they compute
+MADE_WITH = ("audiomentations", "numpy", "pyroomacoustics", "scipy", "soundfile", "soxr")
+SAME_DB = -50.0  # difference over signal of what counts as the same audio: far below any SNR rendered
+SKETCH = 4
+
+Pcm = npt.NDArray[np.int16]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a clip goes through, in this order: a room, noise, the device."""
+
+    id: str
+    title: str
+    room: str | None = None
+    snr_db: float | None = None
+    band_hz: tuple[float, float] | None = None
+    gain_db: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every parameter, the room's own included."""
+        params = {key: value for key, value in asdict(self).items() if key not in ("id", "title")}
+        return params | {"room": asdict(ROOMS[self.room]) if self.room else None}
+
+    @property
+    def digest(self) -> str:
+        """Changes with a parameter, our arithmetic, or the version of a library that renders."""
+        return digest(self.id, self.params, ARITHMETIC, {name: version(name) for name in MADE_WITH})
+
+
+CONDITIONS: dict[str, Condition] = {
+    condition.id: condition
+    for condition in (
+        Condition("clean", "as recorded"),
+        Condition("noise-20db", "pink noise or babble at 20 dB SNR", snr_db=20),
+        Condition("noise-10db", "pink noise or babble at 10 dB SNR", snr_db=10),
+        Condition("room-small", "small room, RT60 0.3 s, 0.5 to 1.5 m", room="small"),
+        Condition("room-large", "large room, RT60 0.8 s, 1 to 3 m", room="large"),
+        Condition(
+            "far-field", "3 to 5 m in a room, RT60 0.5 s, noise at 15 dB SNR", room="far", snr_db=15
+        ),
+        Condition(
+            "device", "300 to 6000 Hz, IMA ADPCM, gain -12 to +3 dB", band_hz=(300, 6000), gain_db=(-12, 3)
+        ),
+    )
+}
+
+
+def known_condition(condition_id: str) -> Condition:
+    """A condition by its id; raises CorpusError with the nearest name."""
+    if condition_id not in CONDITIONS:
+        raise CorpusError(
+            f"no condition {condition_id!r}{nearest(condition_id, CONDITIONS)}; "
+            f"known: {', '.join(CONDITIONS)}."
+        )
+    return CONDITIONS[condition_id]
+
+
+def render(
+    audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None = None
+) -> Wave:
+    """One clip under one condition: float32 in [-1, 1), of the same length, on the grid of int16.
+
+    ``bank`` is the condition's room where the caller has it at hand; else it is simulated in this process.
+    """
+    return from_pcm(_rendered(audio, clip_id, condition, sample_rate, bank))
+
+
+def from_pcm(pcm: Pcm) -> Wave:
+    """int16 as float32 of full scale 1."""
+    return np.asarray(pcm.astype(np.float32) / np.float32(32768), np.float32)
+
+
+def _rendered(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None) -> Pcm:
+    with seeded(crc32(f"{clip_id}|{condition.id}".encode())):
+        if condition.room is not None and audio.any():
+            bank = bank or make_bank(ROOMS[condition.room], sample_rate)
+            audio = reverberate(audio, bank.responses[np.random.randint(len(bank.responses))])
+        if condition.snr_db is not None:
+            audio = add_noise(audio, sample_rate, condition.snr_db)
+        if condition.band_hz is not None:
+            audio = through_device(audio, sample_rate, condition.band_hz, condition.gain_db)
+    steps = np.rint(turned_down(audio) * np.float32(32768))
+    return np.asarray(np.clip(steps, -32768, 32767), np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """A corpus under one condition. Row ``i`` of every array is ``clips[i]``.
+
+    ``audio`` is ``(n, samples)`` int16, mapped from the cache; ``digest`` the sha256 of it; ``levels_db``
+    ``(n,)`` RMS dBFS; ``sketch`` ``(n, 4)`` float32, from which :func:`compare` tells two audios apart.
+    """
+
+    corpus: str
+    condition: str
+    clips: tuple[Clip, ...]
+    audio: Pcm
+    sample_rate: int
+    digest: str
+    levels_db: npt.NDArray[np.float32]
+    sketch: npt.NDArray[np.float32]
+
+
+def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> Renditions:
+    """Every clip, fitted to ``samples`` and rendered, made once per cache."""
+
+    def make(folder: Path) -> None:
+        _render_into(folder, corpus, condition, samples, cache, say)
+
+    order = digest([clip.id for clip in corpus.clips])
+    key = digest("renditions", corpus.digest, order, condition.digest, samples, corpus.sample_rate)
+    folder = cache.entry("renditions", key, make).path
+    facts = json.loads((folder / "facts.json").read_text())
+    return Renditions(
+        corpus=corpus.name,
+        condition=condition.id,
+        clips=corpus.clips,
+        audio=np.load(folder / "audio.npy", mmap_mode="r", allow_pickle=False),
+        sample_rate=corpus.sample_rate,
+        digest=facts["sha256"],
+        levels_db=np.load(folder / "levels_db.npy", allow_pickle=False),
+        sketch=np.load(folder / "sketch.npy", allow_pickle=False),
+    )
+
+
+def _render_into(
+    folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say
+) -> None:
+    count = len(corpus.clips)
+    bank = cached_bank(ROOMS[condition.room], corpus.sample_rate, cache) if condition.room else None
+    audio = np.lib.format.open_memmap(folder / "audio.npy", mode="w+", dtype=np.int16, shape=(count, samples))
+    levels, total = np.zeros(count, np.float32), hashlib.sha256()
+    for index, clip in enumerate(corpus.clips):
+        if index % 500 == 0:
+            say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
+        dry = fit(read_clip(clip, corpus.sample_rate), samples)
+        pcm = _rendered(dry, clip.id, condition, corpus.sample_rate, bank)
+        audio[index] = pcm
+        levels[index] = level_db(from_pcm(pcm))
+        total.update(pcm.astype("<i2").tobytes())
+    audio.flush()
+    np.save(folder / "levels_db.npy", levels, allow_pickle=False)
+    np.save(folder / "sketch.npy", _sketch(audio), allow_pickle=False)
+    (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
+
+
+def _sketch(audio: Pcm) -> npt.NDArray[np.float32]:
+    """Projections on fixed random signs, over full scale.
+
+    Their squared differences estimate the energy of the difference of two audios (Achlioptas, J. Comput.
+    Syst. Sci. 66, 2003), so that a few numbers a clip can stand for it in golden.
+    """
+    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), (audio.shape[1], SKETCH))
+    blocks = [audio[i : i + 256].astype(np.float32) @ signs for i in range(0, len(audio), 256)]
+    return np.asarray(np.concatenate(blocks) / np.float32(32768), np.float32)
+
+
+def fingerprint(renditions: Renditions) -> dict[str, Any]:
+    """What golden keeps of the audio it was made from, for :func:`compare`: digest, levels_db, sketch."""
+    return {"digest": renditions.digest, "levels_db": renditions.levels_db, "sketch": renditions.sketch}
+
+
+def compare(recorded: Mapping[str, Any], renditions: Renditions) -> str:
+    """``identical``, ``same within -72 dB``, or ``drifted: ...`` naming the first clips.
+
+    Another processor's rounding moves a rendering by a few last bits, some -70 dB of the signal; other
+    noise, rooms or audio move it by more than SAME_DB.
+    """
+    if recorded["digest"] == renditions.digest:
+        return "identical"
+    sketch = np.asarray(recorded["sketch"], np.float32).reshape(-1, SKETCH)
+    if sketch.shape != renditions.sketch.shape:
+        return f"drifted: {len(sketch)} clips recorded, {len(renditions.clips)} rendered"
+    energy = renditions.audio.shape[1] * 10 ** (renditions.levels_db.astype(np.float64) / 10)
+    change = np.square(sketch.astype(np.float64) - renditions.sketch).mean(axis=1)
+    # One step of int16 is no drift, however quiet the clip.
+    floor = renditions.audio.shape[1] * 2.0**-30
+    ratio_db = 10 * np.log10(np.maximum(change - floor, 1e-12) / np.maximum(energy, 1e-12))
+    moved = np.flatnonzero(ratio_db > SAME_DB)
+    if not moved.size:
+        return f"same within {ratio_db.max():.0f} dB"
+    first = ", ".join(f"{renditions.clips[i].id} ({ratio_db[i]:.0f} dB)" for i in moved[:3])
+    return f"drifted: {len(moved)} of {len(sketch)} clips of {renditions.condition}, first {first}"
