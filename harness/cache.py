@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from harness.errors import InfraError
@@ -32,10 +33,21 @@ def digest(*parts: Any) -> str:
         elif isinstance(part, bytes | bytearray | memoryview):
             data = hashlib.sha256(part).digest()
         else:
-            data = json.dumps(part, sort_keys=True, default=str).encode()
+            data = json.dumps(part, sort_keys=True, default=_plain).encode()
         total.update(len(data).to_bytes(8, "little"))
         total.update(data)
     return total.hexdigest()[:32]
+
+
+def _plain(value: object) -> object:
+    """What JSON lacks, in a form that is the same in every process: the text of a set is not."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no stable digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +80,24 @@ class Cache:
                 if not hit:
                     self._fill(place, make)
         except OSError as error:
+            if not self._concerns(error):
+                raise
             raise disk_error(error, place) from error
         entry = Entry(kind, key, place, hit)
         self.used.append(entry)
         return entry
 
+    def _concerns(self, error: OSError) -> bool:
+        """Whether it is the cache that failed, and not an input that ``make`` could not read."""
+        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        return Path(os.fsdecode(error.filename)).absolute().is_relative_to(self.root.absolute())
+
     def _fill(self, place: Path, make: Callable[[Path], None]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             make(temporary)
-            os.replace(temporary, place)
+            temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -89,4 +109,6 @@ def disk_error(error: OSError, place: Path) -> InfraError:
             f"the disk is full: {place} could not be written. Free some space, or name another work folder "
             "with --work DIR; what was finished before is kept."
         )
-    return InfraError(f"{place} could not be written: {error.strerror or error}. Name another folder with --work DIR.")
+    return InfraError(
+        f"{place} could not be written: {error.strerror or error}. Name another folder with --work DIR."
+    )

@@ -23,7 +23,7 @@ MAX_MODEL = 256 * 1024 * 1024
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Calibration(Strict):
@@ -134,6 +134,12 @@ class Head(Strict):
         return self
 
 
+class _Special(Strict):
+    """``[budgets.for."target"]`` and ``[budgets.for."target/recipe"]``: tables laid over the general one."""
+
+    for_: dict[str, dict[str, Any]] = Field({}, alias="for")
+
+
 class ModelToml(Strict):
     candidate: Head
     frontend: FrontEnd
@@ -189,7 +195,11 @@ class Candidate:
 
 def inside(folder: Path, name: str) -> Path:
     """``name`` resolved within ``folder``; a path that leaves it (also by a link) is refused."""
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null byte
+        raise CandidateError(f"{name!r:.60} in {folder} is no file name ({error}); rename it.") from error
     if not path.is_relative_to(folder.resolve()):
         raise CandidateError(f"{name!r} in {folder} leads out of its folder; move the file into it.")
     return path
@@ -222,7 +232,9 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     """Read one candidate folder. Raises CandidateError with every fault of its model.toml."""
     path = folder / "model.toml"
     if not path.is_file():
-        raise CandidateError(f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from.")
+        raise CandidateError(
+            f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from."
+        )
     if path.stat().st_size > MAX_TOML:
         raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a model.toml holds no data.")
     try:
@@ -240,7 +252,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
         )
         for recipe in candidate.recipes:
             candidate.budgets(recipe)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
         raise CandidateError(f"{path}: {'; '.join(_faults(error))}.") from error
@@ -250,20 +262,31 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
 
 def _check(candidate: Candidate, path: Path) -> None:
     ids = [recipe.id for recipe in candidate.recipes]
+    builds = [*dict.fromkeys(recipe.target for recipe in candidate.recipes), *ids]
+    for name in candidate._budgets.get("for", {}):
+        if name not in builds:
+            raise CandidateError(
+                f"{path}: budgets.for.{name!r} is no target or recipe declared here{nearest(name, builds)}; "
+                f"declared: {', '.join(builds)}."
+            )
     twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
     files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
     for file in files:
         if not file.is_file():
-            raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")
+            raise CandidateError(
+                f"{path} names {file.name}, which is not in {candidate.folder}; export it there."
+            )
         if file.stat().st_size > MAX_MODEL:
-            raise CandidateError(f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not.")
+            raise CandidateError(
+                f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not."
+            )
 
 
 def _budgets(table: dict[str, Any], recipe: Recipe) -> Budgets:
     general = {key: value for key, value in table.items() if key != "for"}
-    special = table.get("for", {})
+    special = _Special.model_validate({"for": table.get("for", {})}).for_
     for key in (recipe.target, recipe.id):
         general = _merged(general, special.get(key, {}))
     return Budgets.model_validate(general)
@@ -284,13 +307,14 @@ def _faults(error: ValidationError) -> Iterator[str]:
             key = str(fault["loc"][-1])
             yield f"unknown key {where}{nearest(key, _all_keys())}"
         else:
-            yield f"{where}: {fault['msg'].removeprefix('Value error, ')} (found {_short(fault.get('input'))})"
+            message = fault["msg"].removeprefix("Value error, ")
+            yield f"{where}: {message} (found {_short(fault.get('input'))})"
 
 
 def _all_keys() -> set[str]:
     models: tuple[type[BaseModel], ...] = (
         ModelToml, Head, Recipe, Calibration, Allow, Floor, Margins, LatencyBudget, Budgets, FrontEnd,
-    )
+    )  # fmt: skip
     return {name for model in models for name in model.model_fields}
 
 

@@ -158,31 +158,32 @@ def _render_into(
 ) -> None:
     count = len(corpus.clips)
     bank = cached_bank(ROOMS[condition.room], corpus.sample_rate, cache) if condition.room else None
-    audio = np.lib.format.open_memmap(folder / "audio.npy", mode="w+", dtype=np.int16, shape=(count, samples))
-    levels, total = np.zeros(count, np.float32), hashlib.sha256()
-    for index, clip in enumerate(corpus.clips):
-        if index % 500 == 0:
-            say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
-        dry = fit(read_clip(clip, corpus.sample_rate), samples)
-        pcm = _rendered(dry, clip.id, condition, corpus.sample_rate, bank)
-        audio[index] = pcm
-        levels[index] = level_db(from_pcm(pcm))
-        total.update(pcm.astype("<i2").tobytes())
-    audio.flush()
+    levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
+    total, signs = hashlib.sha256(), _signs(samples)
+    with (folder / "audio.npy").open("wb") as file:
+        # Written, not mapped: a full disk must be an OSError here, and is a bus error in a map.
+        header = {"descr": "<i2", "fortran_order": False, "shape": (count, samples)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for index, clip in enumerate(corpus.clips):
+            if index % 500 == 0:
+                say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
+            dry = fit(read_clip(clip, corpus.sample_rate), samples)
+            pcm = _rendered(dry, clip.id, condition, corpus.sample_rate, bank).astype("<i2")
+            file.write(pcm.tobytes())
+            total.update(pcm.tobytes())
+            levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
     np.save(folder / "levels_db.npy", levels, allow_pickle=False)
-    np.save(folder / "sketch.npy", _sketch(audio), allow_pickle=False)
+    np.save(folder / "sketch.npy", sketch, allow_pickle=False)
     (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
 
 
-def _sketch(audio: Pcm) -> npt.NDArray[np.float32]:
-    """Projections on fixed random signs, over full scale.
+def _signs(samples: int) -> npt.NDArray[np.float32]:
+    """Fixed random signs ``(samples, 4)`` to project audio on.
 
-    Their squared differences estimate the energy of the difference of two audios (Achlioptas, J. Comput.
-    Syst. Sci. 66, 2003), so that a few numbers a clip can stand for it in golden.
+    The squared differences of projections estimate the energy of the difference of two audios (Achlioptas,
+    J. Comput. Syst. Sci. 66, 2003), so that a few numbers a clip can stand for it in golden.
     """
-    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), (audio.shape[1], SKETCH))
-    blocks = [audio[i : i + 256].astype(np.float32) @ signs for i in range(0, len(audio), 256)]
-    return np.asarray(np.concatenate(blocks) / np.float32(32768), np.float32)
+    return np.random.default_rng(1).choice(np.array([-1, 1], np.float32), (samples, SKETCH))
 
 
 def fingerprint(renditions: Renditions) -> dict[str, Any]:

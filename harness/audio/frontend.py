@@ -6,11 +6,13 @@ runs the very same library on the very same options.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.errors import CandidateError
 
 Features = npt.NDArray[np.float32]
 Audio = npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -23,7 +25,7 @@ class FrontEnd(BaseModel):
     mel energies (``fbank``) or cepstra (``mfcc``), then ``(x - mean) / scale``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["fbank", "mfcc"] = "fbank"
     sample_rate: int = Field(16000, ge=4000, le=48000)
@@ -45,6 +47,12 @@ class FrontEnd(BaseModel):
             raise ValueError(
                 f"high_hz = {self.high_hz:g} lies above half the sample rate ({self.sample_rate / 2:g} Hz)"
             )
+        if self.low_hz >= self.high_hz:
+            raise ValueError(f"low_hz = {self.low_hz:g} is not below high_hz = {self.high_hz:g}")
+        if self.frames < 1:
+            raise ValueError(
+                f"window_s = {self.window_s:g} is shorter than one frame of {self.frame_length_ms:g} ms"
+            )
         if self.kind == "mfcc" and self.cepstra > self.mel_bins:
             raise ValueError(f"cepstra = {self.cepstra} exceeds mel_bins = {self.mel_bins}")
         return self
@@ -61,9 +69,12 @@ class FrontEnd(BaseModel):
     @property
     def frames(self) -> int:
         """Whole frames in one window (Kaldi's snip_edges: no padding at the edges)."""
-        length = round(self.frame_length_ms * self.sample_rate / 1000)
-        shift = round(self.frame_shift_ms * self.sample_rate / 1000)
+        length, shift = self._samples_in(self.frame_length_ms), self._samples_in(self.frame_shift_ms)
         return 1 + (self.samples - length) // shift if self.samples >= length else 0
+
+    def _samples_in(self, milliseconds: float) -> int:
+        """As the library counts: single precision, cut off rather than rounded."""
+        return int(self.sample_rate * 0.001 * float(np.float32(milliseconds)))
 
     def features(self, audio: Audio) -> Features:
         """Features of one window.
@@ -85,11 +96,11 @@ class FrontEnd(BaseModel):
 
     def batch(self, audio: Audio) -> Features:
         """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
-        return np.stack([self.features(wave) for wave in audio]) if len(audio) else np.zeros(
-            (0, self.frames, self.bins), np.float32
-        )
+        if not len(audio):
+            return np.zeros((0, self.frames, self.bins), np.float32)
+        return np.stack([self.features(wave) for wave in audio])
 
-    def _computer(self):  # type: ignore[no-untyped-def]
+    def _computer(self) -> Any:
         import kaldi_native_fbank as knf  # lazily: the import costs more than parsing a model.toml
 
         options = knf.MfccOptions() if self.kind == "mfcc" else knf.FbankOptions()
@@ -107,5 +118,11 @@ class FrontEnd(BaseModel):
         options.mel_opts.high_freq = self.high_hz
         if self.kind == "mfcc":
             options.num_ceps = self.cepstra
-            return knf.OnlineMfcc(options)
-        return knf.OnlineFbank(options)
+        try:
+            return knf.OnlineMfcc(options) if self.kind == "mfcc" else knf.OnlineFbank(options)
+        except ValueError as error:
+            raise CandidateError(
+                f"[frontend] cannot be computed by kaldi-native-fbank: {error} With frames of "
+                f"{self.frame_length_ms:g} ms at {self.sample_rate} Hz take fewer mel_bins than "
+                f"{self.mel_bins}, or longer frames."
+            ) from error

@@ -167,7 +167,11 @@ def _id(path: str) -> str:
 
 
 def _inside(root: Path, name: str, where: str) -> Path:
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null byte
+        raise CorpusError(f"{where}: {name!r:.60} is no file name ({error}); mend the path.") from error
     if not path.is_relative_to(root):
         raise CorpusError(f"{where}: the path {name!r} leads out of {root}; copy the audio into it.")
     return path
