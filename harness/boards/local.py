@@ -1,0 +1,48 @@
+"""The host as a board: artifacts of the host target run in this process, on one thread."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.boards import rss
+from harness.boards.runtimes import open_model
+from harness.errors import ToolchainError
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+
+EVERY = 2000  # windows between two lines of progress
+
+
+class LocalBoard(Board):
+    name = "host"
+    evidence = Evidence.HOST
+
+    def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
+        """Logits ``(n, labels)``.
+
+        Raises ToolchainError where a feature is not finite, or the artifact does not load or run.
+        """
+        require_finite(artifact, features)
+        infer = open_model(artifact.file)
+        outputs = []
+        for i, window in enumerate(features, start=1):
+            outputs.append(infer(window))
+            if i % EVERY == 0:
+                say(f"{artifact.candidate} {artifact.recipe.id}: {i} of {len(features)} windows run")
+        return np.stack(outputs).astype(np.float32) if outputs else np.zeros((0, 0), np.float32)
+
+    def open(self, artifact: Artifact) -> Infer:
+        """One inference: an int8 input is quantized and an int8 output dequantized within it."""
+        return open_model(artifact.file)
+
+    def rss(self, artifact: Artifact, window: Features) -> int:
+        return rss.measure(artifact, window)
+
+
+def require_finite(artifact: Artifact, features: Features) -> None:
+    """Raise ToolchainError where a feature is NaN or infinite: a quantized model would hide it."""
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=tuple(range(1, features.ndim))))
+    if len(bad):
+        raise ToolchainError(
+            f"{artifact.candidate} on {artifact.recipe.id}: {len(bad)} of {len(features)} feature windows hold "
+            f"NaN or infinity (first: window {int(bad[0])}). Check the clips and the [frontend] of its model.toml."
+        )

@@ -1,0 +1,139 @@
+"""Post-training quantization: the libraries' own arithmetic, every setting that matters stated."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.candidate import Recipe
+from harness.errors import ToolchainError, Unsupported
+from harness.onnxfile import as_inputs, inspect
+
+Features = npt.NDArray[np.float32]
+
+ORT_ALGORITHMS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+
+
+def check(recipe: Recipe) -> None:
+    """Raise Unsupported where the recipe's library cannot quantize as it asks."""
+    algorithm = recipe.calibration.algorithm
+    if recipe.runtime == "litert":
+        if algorithm != "minmax":
+            raise Unsupported(
+                f"{recipe.id}: litert-quantizer calibrates activations by minmax only, not {algorithm}. Set "
+                'calibration.algorithm = "minmax", or use runtime = "onnxruntime".'
+            )
+        if recipe.symmetric:
+            raise Unsupported(
+                f"{recipe.id}: LiteRT's int8 activations are always asymmetric. Leave out symmetric = true, "
+                'or use runtime = "onnxruntime".'
+            )
+    elif algorithm not in ORT_ALGORITHMS:
+        raise Unsupported(
+            f"{recipe.id}: onnxruntime has no {algorithm} calibration. Set calibration.algorithm to one of "
+            f"{', '.join(sorted(ORT_ALGORITHMS))}."
+        )
+
+
+def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
+    """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
+
+    Weights are symmetric int8, per channel or per tensor; activations int8.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    need_clips(calibration, recipe)
+    described = inspect(model)
+    windows = as_inputs(calibration, described)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.windows = iter(windows)
+
+        def get_next(self) -> dict[str, Features] | None:
+            window = next(self.windows, None)
+            return None if window is None else {described.input_name: window[np.newaxis]}
+
+    prepared = output.with_suffix(".prepared.onnx")
+    quant_pre_process(model, prepared, skip_symbolic_shape=True)  # our shapes are static
+    quantize_static(
+        prepared,
+        output,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=recipe.per_channel,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[ORT_ALGORITHMS[recipe.calibration.algorithm]],
+        calibration_providers=["CPUExecutionProvider"],
+        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True},
+    )
+    prepared.unlink()
+
+
+def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
+    """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``."""
+    from litert_quantizer.calibrator import Calibrator
+    from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
+    from litert_quantizer.quantizer import Quantizer
+    from litert_quantizer.recipe_manager import RecipeManager
+    from litert_quantizer.utils import qsv_utils
+
+    need_clips(calibration, recipe)
+    content = model.read_bytes()
+    granularity = QuantGranularity.CHANNELWISE if recipe.per_channel else QuantGranularity.TENSORWISE
+    manager = RecipeManager()
+    manager.add_static_config(
+        ".*",
+        TFLOperationName.ALL_SUPPORTED,
+        activation_num_bits=8,
+        weight_num_bits=8,
+        weight_granularity=granularity,
+    )
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress, advice
+        warnings.simplefilter("ignore")
+        # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.
+        calibrator = Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        signature, name, shape = _entry(calibrator, model)
+        calibrator.calibrate({signature: [{name: window.reshape(shape)} for window in calibration]}, manager)
+        quantizer = Quantizer(content)
+        quantizer.load_quantization_recipe(manager.get_quantization_recipe())
+        result = quantizer.quantize(
+            calibrator.get_model_qsvs(), enable_progress_bar=False, enable_progress_report=False
+        )
+    output.write_bytes(result.quantized_model)
+
+
+def need_clips(calibration: Features, recipe: Recipe) -> None:
+    """Static int8 without a single window would quantize every activation to nothing."""
+    if not len(calibration):
+        raise ToolchainError(
+            f"{recipe.id} is int8 but has no calibration windows; give its corpus a calibration split."
+        )
+
+
+def _entry(calibrator: object, model: Path) -> tuple[str, str, list[int]]:
+    """The signature, the input's name in it and its shape."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    signatures = calibrator.get_signature_list()  # type: ignore[attr-defined]
+    if len(signatures) != 1:
+        raise ToolchainError(
+            f"{model.name} has {len(signatures)} signatures; litert-quantizer calibrates by exactly one. "
+            "Export it with litert-torch, which writes it."
+        )
+    key, signature = next(iter(signatures.items()))
+    shape = Interpreter(str(model)).get_input_details()[0]["shape"]
+    return key, signature["inputs"][0], [int(size) for size in shape]

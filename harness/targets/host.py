@@ -1,0 +1,92 @@
+"""The host: onnxruntime and LiteRT on this machine's CPU, the arithmetic without the silicon.
+
+Quantizing and reading the graph happen in a process of their own (workers/host_worker.py),
+so that a library that crashes on a strange model fails one build, not the whole run.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from harness.boards.local import LocalBoard
+from harness.candidate import Candidate, Recipe
+from harness.errors import Unsupported
+from harness.quantize import ptq
+from harness.targets.base import Artifact, Board, Evidence, Job, Node, Placement, Sizes, Target
+from harness.targets.process import Child, Limits, run_child
+
+WORKER = Path(__file__).with_name("workers") / "host_worker.py"
+LIMITS = Limits(seconds=1800, memory_mib=8192)
+
+
+class Host(Target):
+    name = "host"
+    title = "this machine's CPU by onnxruntime or LiteRT"
+
+    def tools(self, recipe: Recipe) -> dict[str, str]:
+        names = ["onnx", "onnxruntime"]
+        if recipe.runtime == "litert":
+            names = ["ai-edge-litert"] + (["litert-quantizer"] if recipe.precision == "int8" else [])
+        return {name: version(name) for name in names}
+
+    def settings(self) -> dict[str, str]:
+        """The kind of CPU: its kernels decide which nodes are fused."""
+        return {"machine": platform.machine()}
+
+    def check(self, candidate: Candidate, recipe: Recipe) -> None:
+        if recipe.precision == "fp16":
+            raise Unsupported(
+                f"{candidate.name} {recipe.id}: this host's kernels widen fp16 to fp32, which tests nothing. "
+                'Use precision = "fp32" or "int8", or a target that computes in fp16 (rk3588).'
+            )
+        if recipe.runtime == "litert" and candidate.tflite is None:
+            raise Unsupported(
+                f"{candidate.name} {recipe.id}: runtime litert needs a float .tflite. "
+                'Export one with litert-torch and add tflite = "model.tflite" to model.toml.'
+            )
+        if recipe.precision == "int8":
+            ptq.check(recipe)
+
+    def build(self, job: Job) -> Artifact:
+        source = self._source(job)
+        file = job.folder / f"model{source.suffix}"
+        calibration = job.folder / "calibration.npy"
+        int8 = job.recipe.precision == "int8"
+        if int8:
+            np.save(calibration, job.calibration, allow_pickle=False)
+        else:
+            shutil.copyfile(source, file)
+        request = {
+            "source": str(source),
+            "file": str(file),
+            "recipe": job.recipe.model_dump(mode="json"),
+            "calibration": str(calibration) if int8 else None,
+        }
+        child = Child(Path(sys.executable), WORKER, f"{job.candidate.name} {job.recipe.id}", {}, LIMITS)
+        made = run_child(child, request, job.folder)
+        calibration.unlink(missing_ok=True)
+        nodes = tuple(Node(**node) for node in made["nodes"])
+        return Artifact(
+            candidate=job.candidate.name,
+            recipe=job.recipe,
+            key=job.key,
+            file=file,
+            placement=Placement(nodes, Evidence.HOST, made["partitions"]),
+            sizes=Sizes(**made["sizes"]),
+            evidence=Evidence.HOST,
+            tools=self.tools(job.recipe),
+        )
+
+    def board(self, recipe: Recipe) -> Board:
+        return LocalBoard()
+
+    def _source(self, job: Job) -> Path:
+        tflite = job.candidate.tflite if job.recipe.runtime == "litert" else None
+        # A test's faulty copy of the .tflite comes in place of the ONNX.
+        return job.model if tflite is None or job.model.suffix == ".tflite" else tflite

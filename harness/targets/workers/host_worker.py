@@ -1,0 +1,56 @@
+"""Builds one artifact of the host target, in a process of its own.
+
+    python -I host_worker.py FOLDER
+
+FOLDER/request.json says what to do; FOLDER/result.json says what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def build(request: dict[str, Any]) -> dict[str, Any]:
+    """Quantize ``source`` to ``file`` where a calibration is given, and read what the runtime makes of it."""
+    import numpy as np
+
+    from harness.candidate import Recipe
+    from harness.quantize import ptq
+
+    source, file = Path(request["source"]), Path(request["file"])
+    recipe = Recipe.model_validate(request["recipe"])
+    litert = recipe.runtime == "litert"
+    if request["calibration"] is not None:
+        calibration = np.load(request["calibration"], allow_pickle=False)
+        quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
+        quantize(source, file, calibration, recipe)
+    int8 = recipe.precision == "int8"
+    if litert:
+        from harness.targets import litert_graph
+
+        placement, sizes = litert_graph.read(file, int8)
+    else:
+        from harness.targets import ort_graph
+
+        placement, sizes = ort_graph.read(file, file.with_suffix(".optimized.onnx"), int8)
+    nodes = [asdict(node) for node in placement.nodes]
+    return {"ok": True, "nodes": nodes, "partitions": placement.partitions, "sizes": asdict(sizes)}
+
+
+def main(folder: Path) -> None:
+    from harness.errors import VoxgateError
+
+    try:
+        result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")))
+    except VoxgateError as error:
+        result = {"ok": False, "error": str(error)}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
+    main(Path(sys.argv[1]))
