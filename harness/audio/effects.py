@@ -76,10 +76,9 @@ def babble(samples: int, sample_rate: int) -> Wave:
 
     beats = int(np.ceil(2 * SYLLABLES_PER_S * samples / sample_rate)) + 2
     at = np.linspace(0, beats - 1, samples)
-    total = np.zeros(samples)
-    for _ in range(TALKERS):
-        swell = np.interp(at, np.arange(beats), np.random.uniform(0.05, 1.0, beats))
-        total += swell * np.random.normal(size=samples)
+    swells = [np.interp(at, np.arange(beats), np.random.uniform(0.05, 1.0, beats)) for _ in range(TALKERS)]
+    # Independent Gaussian talkers of one spectrum sum to one of their summed power.
+    total = np.sqrt(np.sum(np.square(swells), axis=0)) * np.random.normal(size=samples)
     return np.asarray(oaconvolve(total, _speech_filter(sample_rate), mode="same"), np.float32)
 
 

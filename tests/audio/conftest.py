@@ -51,7 +51,9 @@ def house(tmp_path: Path) -> Path:
         write_audio(folder / "clips" / f"{i}.flac", pcm)
         split = "calibration" if i % 6 < 2 else "test"
         accent = "here" if i % 2 else "there"
-        rows.append(f"c{i}\tclips/{i}.flac\t{'yes' if i % 3 else 'no'}\ts{i % 6}\t{accent}\ttone\t{split}\t{sha(pcm)}\thm")
+        label = "yes" if i % 3 else "no"
+        cells = (f"c{i}", f"clips/{i}.flac", label, f"s{i % 6}", accent, "tone", split, sha(pcm), "hm")
+        rows.append("\t".join(cells))
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
     (folder / "corpus.toml").write_text(DESCRIPTION)
     return tmp_path / "house"

@@ -80,7 +80,7 @@ def test_clipping_counts_runs_of_one_sign() -> None:
     assert clipped_share(wave) == 0.0
     wave[40:43] = -1.0
     assert clipped_share(wave) == pytest.approx(0.003)
-    assert clipped_share(np.tile(np.float32([1, -1]), 500)) == 0.0
+    assert clipped_share(np.tile(np.array([1, -1], np.float32), 500)) == 0.0
     assert clipped_share(np.ones(8, np.float32)) == 1.0
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,7 @@ def test_generators_of_the_caller_go_on_undisturbed() -> None:
 CHILD = """
 import hashlib, json, sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from harness.audio.conditions import CONDITIONS, render
 from harness.audio.rooms import ROOMS, cached_bank
@@ -181,7 +183,9 @@ def test_two_processes_and_two_orders_give_the_same_bits(room_cache: Cache, bank
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Condition) if field.name != "title"])
 def test_digest_of_a_condition_changes_with_every_parameter(name: str) -> None:
-    other = {"id": "x", "room": "small", "snr_db": 3.0, "band_hz": (1.0, 2.0), "gain_db": (1.0, 2.0)}
+    other: dict[str, Any] = {
+        "id": "x", "room": "small", "snr_db": 3.0, "band_hz": (1.0, 2.0), "gain_db": (1.0, 2.0)
+    }  # fmt: skip
     condition = CONDITIONS["clean"]
     assert replace(condition, **{name: other[name]}).digest != condition.digest
     assert replace(condition, title="another title").digest == condition.digest
@@ -229,7 +233,7 @@ def rendition(corpus: Corpus, cache: Cache, condition_id: str = "noise-20db") ->
 
 def changed(renditions: Renditions, audio: np.ndarray) -> Renditions:
     sketch = (audio / 32768).astype(np.float32) @ conditions._signs(RATE)
-    levels = np.float32([level(row / 32768) for row in audio])
+    levels = np.array([level(row / 32768) for row in audio], np.float32)
     return replace(renditions, audio=audio, digest="other", sketch=sketch, levels_db=levels)
 
 

@@ -88,7 +88,7 @@ def test_description_faults(house: Path, tmp_path: Path, old: str, new: str, mes
 
 def test_absent_data_is_unsupported_and_says_how_to_get_it(house: Path, tmp_path: Path) -> None:
     edit(house, "corpus.toml", "[corpus]", '[corpus]\ndata = "far"\ndescription = "ask the moon"')
-    with pytest.raises(Unsupported, match="--data DIR or VOXGATE_DATA.*ask the moon"):
+    with pytest.raises(Unsupported, match=r"--data DIR or VOXGATE_DATA.*ask the moon"):
         load_corpus("tones", house, tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_read_clip_is_float_of_full_scale_one(tmp_path: Path) -> None:
 
 def test_wrong_rate_is_refused_or_resampled(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", tone(1, rate=8000), 8000)
-    with pytest.raises(CorpusError, match="wrong rate: clip 'c'.*8000 Hz, its corpus at 16000 Hz"):
+    with pytest.raises(CorpusError, match=r"wrong rate: clip 'c'.*8000 Hz, its corpus at 16000 Hz"):
         read_clip(clip(tmp_path / "a.wav"), 16000)
     audio = read_clip(clip(tmp_path / "a.wav", resample=True), 16000)
     assert len(audio) == 9600

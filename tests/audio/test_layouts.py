@@ -26,7 +26,7 @@ def table(*rows: str, header: str = "path,label,speaker,accent") -> dict[str, ob
 def test_table_needs_only_path_and_label(user_corpus: Write) -> None:
     house = user_corpus("table", table("a.wav,yes", "b.wav,no", "c.wav,yes", header="path,label"))
     corpus = load_corpus("mine", house)
-    assert [(c.id, c.speaker, c.accent) for c in corpus.clips][0] == ("a", "a", "unlabelled")
+    assert next((c.id, c.speaker, c.accent) for c in corpus.clips) == ("a", "a", "unlabelled")
     assert {c.split for c in corpus.clips} == {"test", "calibration"}
 
 
