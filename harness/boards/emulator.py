@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import NotMeasured, ToolchainError
+from harness.errors import ToolchainError
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.targets import rknn_table, toolchain
 from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Progress
@@ -35,7 +35,7 @@ class RknnSimulator(Board):
     name = "rk3588 simulator"
     evidence = Evidence.EMULATOR
 
-    def run(self, artifact: Artifact, features: Features, say: Progress = lambda _: None) -> Logits:
+    def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         """Logits ``(n, labels)``. Raises ToolchainError where a rebuild fails or places a layer elsewhere."""
         model = inspect(artifact.file.with_name("model.onnx"))
         inputs = as_inputs(features, model)
@@ -49,12 +49,6 @@ class RknnSimulator(Board):
             outputs = list(pool.map(_Part(artifact, model, subject).simulate, parts))
         say(f"{subject} on the {self.name}: done in {time.monotonic() - started:.0f} s")
         return np.concatenate(outputs)
-
-    def time(self, artifact: Artifact, features: Features, rounds: int) -> npt.NDArray[np.float64]:
-        raise NotMeasured(
-            f"latency of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a board. The {self.name} "
-            "computes what the NPU would answer, not when."
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""The targets there are: every module of this package that defines a subclass of Target.
+
+Modules are imported, vendor code is not: that stays in each target's own worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+import harness.targets
+from harness.errors import CandidateError, nearest
+from harness.targets.base import Target
+
+
+@cache
+def registry() -> Mapping[str, Target]:
+    """Target name to target, host first, then by name. Two targets of one name are a programming error."""
+    found: dict[str, Target] = {}
+    for module in pkgutil.iter_modules(harness.targets.__path__):
+        if module.ispkg:
+            continue
+        for value in vars(importlib.import_module(f"harness.targets.{module.name}")).values():
+            if _is_target(value, module.name):
+                if value.name in found:
+                    raise TypeError(f"two targets are named {value.name!r}: {type(found[value.name])} and {value}")
+                found[value.name] = value()
+    return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != "host", item[0]))))
+
+
+def known_target(name: str, candidate: str) -> Target:
+    """The target a recipe names. Raises CandidateError naming the nearest one."""
+    targets = registry()
+    if name not in targets:
+        raise CandidateError(
+            f"{candidate}: no target is named {name!r}{nearest(name, targets)}; there are {', '.join(targets)}. "
+            "Correct target = in its model.toml."
+        )
+    return targets[name]
+
+
+def _is_target(value: object, module: str) -> bool:
+    return (
+        inspect.isclass(value)
+        and issubclass(value, Target)
+        and not inspect.isabstract(value)
+        and value.__module__ == f"harness.targets.{module}"
+    )

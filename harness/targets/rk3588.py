@@ -1,0 +1,121 @@
+"""Rockchip RK3588: rknn-toolkit2 quantizes and compiles for its NPU, in an environment of its own.
+
+Outputs come from the toolkit's simulator, which rounds and saturates as the NPU does; placement is
+the compiler's word. Nothing here tells the time: that needs a board.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.boards.emulator import ENVIRONMENT, WORKER, RknnSimulator
+from harness.cache import digest
+from harness.candidate import Candidate, Recipe
+from harness.errors import ToolchainError, Unsupported
+from harness.onnxfile import Onnx, as_inputs, inspect
+from harness.targets import rknn_table, toolchain
+from harness.targets.base import Artifact, Board, Evidence, Job, Sizes, Target
+
+TOOLCHAIN = "rk3588"
+OPSETS = range(7, 20)  # what rknn-toolkit2 2.5.0 reads
+ALGORITHMS = {"minmax": "normal", "entropy": "kl_divergence", "mse": "mmse"}
+TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
+
+
+class Rk3588(Target):
+    """``op_target`` forces operators off the NPU by the name of their output tensor: ``{"conv1": "cpu"}``."""
+
+    name = "rk3588"
+    title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
+
+    def __init__(self, op_target: Mapping[str, str] | None = None) -> None:
+        self.op_target = dict(op_target or {})
+
+    def tools(self, recipe: Recipe) -> dict[str, str]:
+        pins = toolchain.pins(TOOLCHAIN)
+        return {name: pins[name] for name in TOOLS}
+
+    def settings(self) -> dict[str, Any]:
+        return {"op_target": self.op_target, "worker": digest(WORKER)}
+
+    def check(self, candidate: Candidate, recipe: Recipe) -> None:
+        subject = f"{candidate.name} {recipe.id}"
+        if recipe.runtime is not None:
+            raise Unsupported(f"{subject}: runtime = {recipe.runtime!r} is for the host; remove it from this recipe.")
+        if recipe.precision == "fp32":
+            raise Unsupported(f'{subject}: the RK3588 NPU computes in fp16 or int8; set precision = "fp16" or "int8".')
+        if recipe.precision == "int8" and recipe.calibration.algorithm not in ALGORITHMS:
+            raise Unsupported(
+                f"{subject}: rknn-toolkit2 has no {recipe.calibration.algorithm!r} calibration; set algorithm to "
+                f"{', '.join(repr(name) for name in ALGORITHMS)}."
+            )
+        if recipe.precision == "int8" and recipe.symmetric:
+            raise Unsupported(f"{subject}: w8a8 of rknn-toolkit2 is asymmetric; remove symmetric = true.")
+        _check_opset(inspect(candidate.model), subject)
+        toolchain.needed(TOOLCHAIN)
+
+    def build(self, job: Job) -> Artifact:
+        """Compile into ``job.folder``, which then holds all that :class:`RknnSimulator` needs to build again."""
+        subject = f"{job.candidate.name} {job.recipe.id}"
+        model = inspect(job.model)
+        _check_opset(model, subject)
+        shutil.copyfile(job.model, job.folder / "model.onnx")
+        quantize = job.recipe.precision == "int8"
+        if quantize:
+            _write_calibration(job, model, subject)
+        result = toolchain.run_worker(
+            toolchain.needed(TOOLCHAIN), WORKER, self._request(job.recipe), job.folder,
+            subject=subject, environment=ENVIRONMENT,
+        )
+        job.say(f"{subject}: compiled in {result['build_s']:.1f} s")
+        compiled = rknn_table.read_log(job.folder / "stdout.log", subject)
+        file = job.folder / "model.rknn"
+        if not file.is_file():
+            raise ToolchainError(f"{subject}: the toolkit reported success but wrote no {file.name}; run it again.")
+        return Artifact(
+            candidate=job.candidate.name,
+            recipe=job.recipe,
+            key=job.key,
+            file=file,
+            placement=compiled.placement(quantized=quantize),
+            sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
+            evidence=Evidence.EMULATOR,
+            tools=self.tools(job.recipe),
+        )
+
+    def board(self, recipe: Recipe) -> Board:
+        return RknnSimulator()
+
+    def float_recipe(self, recipe: Recipe) -> Recipe:
+        return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp16"})
+
+    def _request(self, recipe: Recipe) -> dict[str, Any]:
+        return {
+            "model": "model.onnx",
+            "calibration": "calibration.npy",
+            "export": "model.rknn",
+            "quantize": recipe.precision == "int8",
+            "quantized_dtype": "w8a8",
+            "quantized_algorithm": ALGORITHMS.get(recipe.calibration.algorithm),
+            "quantized_method": "channel" if recipe.per_channel else "layer",
+            "op_target": self.op_target,
+        }
+
+
+def _check_opset(model: Onnx, subject: str) -> None:
+    if model.opset not in OPSETS:
+        raise Unsupported(
+            f"{subject}: {model.path} uses opset {model.opset}; rknn-toolkit2 2.5.0 reads {OPSETS[0]} to {OPSETS[-1]}. "
+            f"Export it with opset_version=17, or convert it with onnx.version_converter."
+        )
+
+
+def _write_calibration(job: Job, model: Onnx, subject: str) -> None:
+    if not len(job.calibration):
+        raise ToolchainError(f"{subject}: int8 needs calibration clips and got none; see [recipe.calibration].")
+    samples = as_inputs(job.calibration, model)
+    np.save(job.folder / "calibration.npy", samples, allow_pickle=False)

@@ -1,0 +1,139 @@
+"""The per-layer table of librknnc: the RK3588 compiler's only word on what runs where.
+
+It never prints a message about a fallback, so a table that is missing, cut short or not understood
+is an error. Columns are found by their header: their order differs between versions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from harness.errors import ToolchainError
+from harness.targets.base import Evidence, Node, Placement
+
+MAX_LOG = 64 << 20  # bytes
+TITLE = "Network Layer Information Table"
+COLUMNS = ("ID", "OpType", "DataType", "Target", "FullName")
+PREFIX = re.compile(r"^[A-Z] RKNN: \[[\d:.]+\] ?")
+RULE = re.compile(r"^-{20,}$")
+MEMORY = re.compile(r"Total (Internal|Weight) Memory Size: ([\d.]+) ?(B|KB|MB)$", re.MULTILINE)
+UNIT = {"B": 1, "KB": 1 << 10, "MB": 1 << 20}
+BOUNDARY = ("InputOperator", "OutputOperator")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row, in the compiler's own words."""
+
+    op: str
+    dtype: str
+    target: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the compiler said of one build; memory in bytes."""
+
+    layers: tuple[Layer, ...]
+    internal: int
+    weights: int
+
+    def placement(self, *, quantized: bool) -> Placement:
+        """Every node with its fallbacks marked. ``quantized``: w8a8 was asked for, so float is one too."""
+        last = self.layers[-2]
+        nodes = tuple(_node(layer, layer is last, quantized) for layer in self.layers)
+        inner = [node.where for node in nodes if node.op not in BOUNDARY]
+        return Placement(nodes, Evidence.STATIC, partitions=sum(where == "npu" for where, _ in groupby(inner)))
+
+
+def read_log(path: Path, subject: str) -> Compiled:
+    """The table and memory sizes in a build's standard output; ToolchainError naming ``subject``."""
+    if not path.is_file():
+        raise ToolchainError(f"{subject}: the compiler left no log ({path}), so nothing tells where layers run.")
+    if path.stat().st_size > MAX_LOG:
+        raise ToolchainError(f"{subject}: the compiler's log {path} is larger than {MAX_LOG >> 20} MiB; not read.")
+    return parse(path.read_text(encoding="utf-8", errors="replace"), subject)
+
+
+def parse(log: str, subject: str) -> Compiled:
+    """Layers and memory of the last build in ``log``; ToolchainError when any part is not understood."""
+    try:
+        lines = [PREFIX.sub("", line).rstrip() for line in log.splitlines()]
+        layers = tuple(_layers(_table(lines)))
+        _complete(layers)
+        memory = {kind: round(float(size) * UNIT[unit]) for kind, size, unit in MEMORY.findall("\n".join(lines))}
+        return Compiled(layers, memory["Internal"], memory["Weight"])
+    except KeyError as error:
+        raise _not_understood(subject, f"Total {error.args[0]} Memory Size is missing") from error
+    except ValueError as error:
+        raise _not_understood(subject, str(error)) from error
+
+
+def _not_understood(subject: str, fault: str) -> ToolchainError:
+    return ToolchainError(
+        f"{subject}: the compiler's layer table cannot be trusted: {fault}. Where layers run is unknown, so this build "
+        "is not judged. Is this rknn-toolkit2 2.5.0, run with RKNN_LOG_LEVEL=3? Run: voxgate toolchain install rk3588"
+    )
+
+
+def _table(lines: list[str]) -> list[str]:
+    """Header and rows between the rules that follow the last title."""
+    titles = [number for number, line in enumerate(lines) if line.strip() == TITLE]
+    if not titles:
+        raise ValueError("there is none in its output")
+    blocks = [list(block) for rule, block in groupby(lines[titles[-1] + 1 :], lambda line: bool(RULE.match(line)))
+              if not rule]
+    rules = sum(bool(RULE.match(line)) for line in lines[titles[-1] + 1 :])
+    if rules < 3 or len(blocks) < 2:
+        raise ValueError("it is cut short")
+    header, rows = blocks[0], blocks[1]
+    if len(header) != 1:
+        raise ValueError(f"its header has {len(header)} lines")
+    return header + rows
+
+
+def _layers(table: list[str]) -> Iterator[Layer]:
+    columns = table[0].split()
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise ValueError(f"it has no column {', '.join(missing)}")
+    for number, line in enumerate(table[1:]):
+        # A name may hold spaces, which is told apart only where it stands last.
+        splits = len(columns) - 1 if columns[-1] == "FullName" else -1
+        cells = line.split(maxsplit=splits)
+        if len(cells) != len(columns):
+            raise ValueError(f"row {number} has {len(cells)} cells for {len(columns)} columns")
+        row = dict(zip(columns, cells, strict=True))
+        if row["ID"] != str(number):
+            raise ValueError(f"row {number} has ID {row['ID']!r}")
+        if row["Target"] not in ("NPU", "CPU", "GPU") or not re.fullmatch(r"[A-Z]+\d*", row["DataType"]):
+            raise ValueError(f"row {number} runs in {row['DataType']!r} on {row['Target']!r}")
+        yield Layer(row["OpType"], row["DataType"], row["Target"], row["FullName"])
+
+
+def _complete(layers: tuple[Layer, ...]) -> None:
+    if len(layers) < 3 or layers[0].op != "InputOperator" or layers[-1].op != "OutputOperator":
+        raise ValueError(f"its {len(layers)} rows do not lead from an InputOperator to an OutputOperator")
+
+
+def _node(layer: Layer, last: bool, quantized: bool) -> Node:
+    fallback, reason = _judge(layer, last, quantized)
+    return Node(layer.name, layer.op, layer.dtype.lower(), layer.target.lower(), fallback, reason)
+
+
+def _judge(layer: Layer, last: bool, quantized: bool) -> tuple[bool, str]:
+    if layer.op in BOUNDARY:
+        return False, "tensors enter and leave through the CPU on every build"
+    reasons = []
+    if layer.target != "NPU" and not (last and layer.op == "Reshape"):
+        reasons.append(f"the compiler put it on the {layer.target}")
+    if quantized and layer.dtype.startswith(("FLOAT", "BFLOAT", "DOUBLE")):
+        reasons.append(f"it stays {layer.dtype} where w8a8 was asked for")
+    if reasons:
+        return True, " and ".join(reasons)
+    return False, "" if layer.target == "NPU" else "the Reshape before the output is on the CPU in every build"

@@ -1,0 +1,98 @@
+"""Runs inside the RK3588 toolchain's own environment: builds one model, and simulates it.
+
+    python -I rknn_worker.py FOLDER
+
+FOLDER/request.json says what to do, its paths relative to FOLDER; FOLDER/result.json says what came of it.
+Arrays travel beside them as .npy. The simulator runs only the graph built in its own process (load_rknn
+with the simulator returns -1), so simulating builds again from the same inputs. Needs Python 3.8, numpy
+and rknn alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PLATFORM = "rk3588"
+
+
+class RefusedError(Exception):
+    """The toolkit said no; the message names the call and what it returned."""
+
+
+def check(returned: Any, call: str) -> None:
+    if returned != 0:
+        raise RefusedError(f"{call} returned {returned!r}; the toolkit gives no other reason than its log")
+
+
+def build(request: dict[str, Any], folder: Path) -> Any:
+    from rknn.api import RKNN
+
+    rknn = RKNN(verbose=False)
+    options: dict[str, Any] = {"target_platform": PLATFORM}
+    if request["quantize"]:
+        for key in ("quantized_dtype", "quantized_algorithm", "quantized_method"):
+            options[key] = request[key]
+    if request["op_target"]:
+        options["op_target"] = request["op_target"]
+    check(rknn.config(**options), "config")
+    check(rknn.load_onnx(model=str(folder / request["model"])), "load_onnx")
+    dataset = write_dataset(folder / request["calibration"]) if request["quantize"] else None
+    check(rknn.build(do_quantization=request["quantize"], dataset=dataset), "build")
+    return rknn
+
+
+def write_dataset(calibration: Path) -> str:
+    """One 4-D NCHW file a sample in the working folder, and the list of them that the toolkit reads."""
+    samples = np.load(calibration, allow_pickle=False)
+    lines = []
+    for index, sample in enumerate(samples):
+        name = f"calibration-{index:05d}.npy"
+        np.save(name, sample[None])
+        lines.append(name + "\n")
+    Path("dataset.txt").write_text("".join(lines))
+    return "dataset.txt"
+
+
+def simulate(rknn: Any, inputs: Path, output: Path) -> None:
+    """Logits of every window. init_runtime without a target is the simulator."""
+    check(rknn.init_runtime(), "init_runtime")
+    windows = np.load(inputs, mmap_mode="r", allow_pickle=False)
+    rows = []
+    for index in range(len(windows)):
+        # 4-D calibration files are NCHW but inference() takes NHWC unless told otherwise.
+        answer = rknn.inference(inputs=[np.array(windows[index : index + 1])], data_format=["nchw"])
+        if not answer or answer[0] is None:
+            raise RefusedError(f"inference returned {answer!r} on window {index}")
+        rows.append(np.asarray(answer[0], dtype=np.float32).reshape(-1))
+    np.save(output, np.stack(rows))
+
+
+def main(folder: Path) -> None:
+    request = json.loads((folder / "request.json").read_text())
+    try:
+        started = time.monotonic()
+        rknn = build(request, folder)
+        result: dict[str, Any] = {"ok": True, "build_s": time.monotonic() - started}
+        if request.get("export"):
+            check(rknn.export_rknn(str(folder / request["export"])), "export_rknn")
+        if request.get("inputs"):
+            started = time.monotonic()
+            simulate(rknn, folder / request["inputs"], folder / request["outputs"])
+            result["simulate_s"] = time.monotonic() - started
+    except RefusedError as error:
+        result = {"ok": False, "error": str(error)}
+    except Exception as error:
+        # For a model it cannot take the toolkit raises ValueError or KeyError, whose text is a whole traceback.
+        lines = [line for line in str(error).splitlines() if line.strip()] or ["without a word"]
+        result = {"ok": False, "error": f"{type(error).__name__}: {lines[-1].strip()}"}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
