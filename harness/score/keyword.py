@@ -83,8 +83,14 @@ class Comparison:
         ratio: Values = 10 * np.log10((signal + np.finfo(np.float64).tiny) / np.maximum(error, floor))
         estimate = clustered_mean(ratio, speaker.astype(np.intp), self._clips(mask), confidence, seed)
         return Estimate(
-            estimate.value, estimate.low, estimate.high, int(mask.sum()), estimate.clips,
-            estimate.clusters, estimate.method, estimate.error,
+            estimate.value,
+            estimate.low,
+            estimate.high,
+            int(mask.sum()),
+            estimate.clips,
+            estimate.clusters,
+            estimate.method,
+            estimate.error,
         )
 
     def insane(self, parts: Sequence[Slice]) -> list[str]:

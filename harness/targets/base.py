@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.candidate import Candidate, Recipe
+from harness.errors import NotMeasured
 
 Logits = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 Progress = Callable[[str], None]
+Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 
 
 class Evidence(StrEnum):
@@ -119,17 +121,20 @@ class Board(ABC):
         ``features`` is ``(n, frames, bins)``; returns ``(n, labels)`` float32, dequantized.
         """
 
-    def time(self, artifact: Artifact, features: Features, rounds: int) -> npt.NDArray[np.float64]:
-        """Milliseconds of ``rounds`` single inferences after warm-up, in order.
+    def open(self, artifact: Artifact) -> Infer:
+        """The loaded artifact as a function of one window, for timing single inferences.
 
         Raises NotMeasured where the board's time means nothing (an emulator).
         """
-        from harness.errors import NotMeasured
+        raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
-        raise NotMeasured(
-            f"latency of {artifact.candidate} on {artifact.recipe.id}: not measured, needs a board; {self.name} "
-            f"({self.evidence}) has no clock that counts."
-        )
+    def rss(self, artifact: Artifact, window: Features) -> int:
+        """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
+        raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    @property
+    def _not_measured(self) -> str:
+        return f"not measured: needs a board; {self.name} is an {self.evidence} without a clock or memory of its own."
 
 
 class Target(ABC):
@@ -141,6 +146,10 @@ class Target(ABC):
     @abstractmethod
     def tools(self, recipe: Recipe) -> dict[str, str]:
         """Versions of what will build, without importing vendor code here. Part of the cache key."""
+
+    def settings(self) -> dict[str, Any]:
+        """What, beside recipe and tool versions, changes a build: part of the cache key."""
+        return {}
 
     @abstractmethod
     def check(self, candidate: Candidate, recipe: Recipe) -> None:

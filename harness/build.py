@@ -1,0 +1,76 @@
+"""Candidate and Recipe to Artifact, once: addressed by the content of every input and tool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.cache import Cache, Entry, digest
+from harness.candidate import Candidate, Recipe
+from harness.errors import ToolchainError
+from harness.targets.base import Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
+
+RECORD = "artifact.json"
+
+
+def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibration: Features) -> str:
+    """The digest of all that a build depends on: models, recipe, calibration, tool versions."""
+    models: list[Any] = [candidate.model]
+    if candidate.tflite is not None:
+        models.append(candidate.tflite)
+    return digest(
+        __version__,
+        target.name,
+        target.settings(),
+        target.tools(recipe),
+        recipe.model_dump(mode="json"),
+        calibration.shape,
+        calibration.tobytes(),
+        *models,
+    )
+
+
+def build(
+    target: Target, candidate: Candidate, recipe: Recipe, calibration: Features, cache: Cache, say: Progress
+) -> tuple[Artifact, Entry]:
+    """The artifact, from the cache when nothing it depends on changed.
+
+    Raises Unsupported where the target cannot honour the recipe, ToolchainError where it fails.
+    """
+    target.check(candidate, recipe)
+    key = artifact_key(target, candidate, recipe, calibration)
+
+    def make(folder: Path) -> None:
+        say(f"building {candidate.name} for {recipe.id}")
+        job = Job(candidate, recipe, calibration, candidate.model, folder, key, say)
+        artifact = target.build(job)
+        (folder / RECORD).write_text(json.dumps(artifact.record(), indent=1), encoding="utf-8")
+
+    entry = cache.entry("artifacts", key, make)
+    return load(entry.path), entry
+
+
+def load(folder: Path) -> Artifact:
+    """A finished artifact from its folder in the cache."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        placement = record["placement"]
+        nodes = tuple(Node(**node) for node in placement["nodes"])
+        if not nodes:
+            raise ValueError("its placement is empty")
+        return Artifact(
+            candidate=record["candidate"],
+            recipe=Recipe.model_validate(record["recipe"]),
+            key=record["key"],
+            file=folder / Path(record["file"]).name,
+            placement=Placement(nodes, Evidence(placement["evidence"]), placement["partitions"]),
+            sizes=Sizes(**record["sizes"]),
+            evidence=Evidence(record["evidence"]),
+            tools=record["tools"],
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ToolchainError(
+            f"the build in {folder} is unusable ({error}); remove that folder and run again."
+        ) from error

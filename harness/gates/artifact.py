@@ -1,0 +1,112 @@
+"""Gates on what the toolchain made: float parity, placement, layer count, sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from harness.errors import NotMeasured
+from harness.gates.base import Build
+from harness.row import Row
+from harness.targets.base import Artifact, Logits, Node
+from harness.verdict import Outcome
+
+MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
+
+
+def parity(build: Build, golden: Logits, converted: Logits) -> Row:
+    """Largest |logit difference| between the float model and the target's own float path."""
+    limit = build.candidate.budgets(build.recipe).parity
+    far = float(np.max(np.abs(golden.astype(np.float64) - converted)))
+    good = bool(np.isfinite(far)) and far <= limit
+    return build.row(
+        "conversion",
+        "float parity",
+        value=far,
+        unit="logits",
+        limit=limit,
+        low=None,
+        high=None,
+        n=len(golden),
+        clusters=None,
+        outcome=Outcome.PASS if good else Outcome.FAIL,
+        detail=f"the float path of {build.recipe.id} differs from the ONNX model by up to {far:.3g} logits, limit {limit:g}",
+    )
+
+
+def placement(build: Build, artifact: Artifact) -> Row:
+    """Nodes off the target's unit, or wider than asked for, that the allow-list does not cover."""
+    target = build.recipe.target
+    found = [
+        node
+        for node in artifact.placement.fallbacks
+        if not any(allow.covers(target, node.op, node.name) for allow in build.candidate.allow)
+    ]
+    named = "; ".join(_node(node) for node in found[:MOST_NAMED])
+    rest = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    units = Counter(node.where for node in artifact.placement.nodes)
+    spread = ", ".join(f"{count} on {unit}" for unit, count in sorted(units.items()))
+    return replace(build, evidence=artifact.placement.evidence.value).row(
+        "placement",
+        "fallback",
+        value=float(len(found)),
+        unit="nodes",
+        limit=0.0,
+        low=None,
+        high=None,
+        n=len(artifact.placement.nodes),
+        clusters=None,
+        outcome=Outcome.FAIL if found else Outcome.PASS,
+        detail=f"falls back: {named}{rest}; to accept one, add an [[allow]] with its reason to model.toml"
+        if found
+        else spread,
+    )
+
+
+def _node(node: Node) -> str:
+    return f"{node.op} {node.name} on {node.where} as {node.dtype} ({node.reason})"
+
+
+def layers(build: Build, artifact: Artifact) -> Row:
+    """Layer count against its budget: an exploded graph runs slowly without any fallback."""
+    placed = replace(build, evidence=artifact.placement.evidence.value)
+    limit = float(build.candidate.budgets(build.recipe).layers or 0)
+    count = len(artifact.placement.nodes)
+    return _at_most(placed, "placement", "layers", count, limit, "layers", count)
+
+
+def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[], int]) -> Row:
+    """``file``, ``weights``, ``activations`` in KiB or ``rss`` in MiB against its budget.
+
+    ``resident`` measures the memory of loading and running the artifact; it may raise NotMeasured.
+    """
+    budgets = build.candidate.budgets(build.recipe)
+    if part == "rss":
+        return _at_most(build, "footprint", part, resident() / 2**20, float(budgets.rss_mib or 0), "MiB", 1)
+    limit = float(getattr(budgets, f"{part}_kib"))
+    size: int | None = getattr(artifact.sizes, part)
+    if size is None:
+        raise NotMeasured(
+            f"{part} memory of {build.candidate.name} on {build.recipe.id}: not measured: its toolchain does not "
+            "report it; needs a board."
+        )
+    return _at_most(replace(build, evidence="static"), "footprint", part, size / 1024, limit, "KiB", 1)
+
+
+def _at_most(build: Build, gate: str, part: str, value: float, limit: float, unit: str, n: int) -> Row:
+    return build.row(
+        gate,
+        part,
+        value=float(value),
+        unit=unit,
+        limit=float(limit),
+        low=None,
+        high=None,
+        n=n,
+        clusters=None,
+        outcome=Outcome.PASS if value <= limit else Outcome.FAIL,
+        detail=f"{part} {value:.5g} {unit}, limit at most {limit:g} {unit}",
+    )

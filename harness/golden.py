@@ -1,0 +1,135 @@
+"""Golden outputs: what the float model says about every rendering, committed and checked.
+
+One safetensors file (an open format, no pickle) a condition under ``golden/<candidate>/``: logits,
+the level of every rendering, and where they came from. The check tells four faults apart: another
+model, another front end, a drifted corpus, and a float runtime that answers differently.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from harness.audio.conditions import Renditions, compare, fingerprint
+from harness.errors import GoldenError
+
+Logits = npt.NDArray[np.float32]
+
+MAX_FILE = 64 * 1024 * 1024
+TOLERANCE = 1e-3  # largest |logit difference| between CPUs' float32 arithmetic
+SUFFIX = ".safetensors"
+TENSORS = ("logits", "levels_db", "sketch")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What golden outputs were made from; digests of inputs, names, tool versions."""
+
+    candidate: str
+    condition: str
+    labels: tuple[str, ...]
+    model: str
+    frontend: str
+    corpus: str
+    audio: str  # digest of the rendered audio
+    tools: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Float logits ``(n, labels)`` of one condition, with levels ``(n,)`` in dBFS and a sketch of the audio."""
+
+    provenance: Provenance
+    logits: Logits
+    levels_db: npt.NDArray[np.float32]
+    sketch: npt.NDArray[np.float32]
+
+
+def place(house: Path, candidate: str, condition: str) -> Path:
+    return house / "golden" / candidate / f"{condition}{SUFFIX}"
+
+
+def write(path: Path, golden: Golden) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: np.ascontiguousarray(getattr(golden, name)) for name in TENSORS}
+    temporary = path.with_suffix(".part")
+    save_file(tensors, temporary, {"provenance": json.dumps(asdict(golden.provenance), sort_keys=True)})
+    temporary.replace(path)
+
+
+def read(path: Path) -> Golden:
+    """Raises GoldenError when the file is missing, too large, damaged, or not golden."""
+    if not path.is_file():
+        raise GoldenError(f"no golden outputs at {path}; make them with: pytest --golden=new")
+    if path.stat().st_size > MAX_FILE:
+        raise GoldenError(f"{path} is larger than {MAX_FILE >> 20} MiB; golden outputs are not.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            raw = json.loads(file.metadata()["provenance"])
+            provenance = Provenance(**{**raw, "labels": tuple(raw["labels"])})
+            return Golden(provenance, **{name: file.get_tensor(name) for name in TENSORS})
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise GoldenError(
+            f"{path} is damaged or not a golden file ({error}). Restore it from version control, or review and "
+            "accept new outputs with: pytest --golden=update -k golden"
+        ) from error
+
+
+def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
+    """Why ``stored`` cannot judge this candidate on this audio; empty when it can."""
+    old, new = stored.provenance, fresh.provenance
+    if old.candidate != new.candidate or old.model != new.model:
+        who = [f"{each.candidate} {each.model[:12]}" for each in (old, new)]
+        return [f"it is the golden of another model ({who[0]}; now {who[1]})"]
+    if old.labels != new.labels:
+        return [f"its labels are {', '.join(old.labels)}; the candidate's are {', '.join(new.labels)}"]
+    if old.frontend != new.frontend:
+        return ["the front end changed since it was made: features differ before the model is asked"]
+    recorded = fingerprint(renditions) | {"digest": old.audio, "levels_db": stored.levels_db, "sketch": stored.sketch}
+    drift = compare(recorded, renditions)
+    if drift.startswith("drifted"):
+        return [f"the corpus {drift}; the model is not to blame"]
+    if old.corpus != new.corpus:
+        return ["the corpus drifted: labels, speakers or accents of its manifest changed; the model is not to blame"]
+    return _differences(stored.logits, fresh.logits)
+
+
+def _differences(old: Logits, new: Logits) -> list[str]:
+    if old.shape != new.shape:
+        return [f"it holds {old.shape} outputs, the candidate gives {new.shape}"]
+    unequal = ~np.isclose(old, new, rtol=0, atol=TOLERANCE, equal_nan=False).all(axis=1)
+    if not unequal.any():
+        return []
+    far = float(np.nanmax(np.abs(old - new)))
+    share = f"{int(unequal.sum())} of {len(old)} renderings"
+    return [f"float outputs differ on {share}, by up to {far:.3g} (allowed {TOLERANCE:g})"]
+
+
+def changes(stored: Golden | None, fresh: Golden) -> str:
+    """What an update would change, for the person who is to commit it."""
+    name = fresh.provenance.condition
+    if stored is None:
+        return f"{name}: new, {len(fresh.logits)} renderings"
+    if stored.logits.shape != fresh.logits.shape:
+        return f"{name}: {stored.logits.shape} -> {fresh.logits.shape}"
+    flipped = int((stored.logits.argmax(1) != fresh.logits.argmax(1)).sum())
+    far = float(np.nanmax(np.abs(stored.logits - fresh.logits), initial=0.0))
+    was, now = asdict(stored.provenance), asdict(fresh.provenance)
+    differing = ", ".join(key for key in now if was[key] != now[key]) or "nothing"
+    decisions = f"{flipped} of {len(fresh.logits)} decisions flip"
+    return f"{name}: {decisions}, logits move by up to {far:.3g}; changed: {differing}"
+
+
+def unused(house: Path, candidates: Mapping[str, Iterable[str]]) -> list[Path]:
+    """Golden files that no candidate and condition asks for. ``candidates`` maps name to conditions."""
+    wanted = {place(house, name, condition) for name, conditions in candidates.items() for condition in conditions}
+    return sorted(
+        path for path in (house / "golden").rglob("*") if path.is_file() and path not in wanted and path.suffix != ".md"
+    )

@@ -1,0 +1,89 @@
+"""The session's candidates, its Run, and the rows judged so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from harness.cache import Cache, disk_error
+from harness.candidate import Candidate, Recipe, find_candidates
+from harness.errors import Unsupported, VoxgateError
+from harness.gates.base import Build
+from harness.gates.judged import Judged
+from harness.plan import Decidable, plan
+from harness.plugin.options import Options
+from harness.row import Row
+from harness.run import Run
+from harness.score.slices import Slice
+
+HOUSE: pytest.StashKey[House] = pytest.StashKey()
+LATEST = "latest"
+
+
+@dataclass
+class House:
+    """What every hook and fixture of one pytest session shares."""
+
+    options: Options
+    say: Callable[[str], None]
+    folder: Path
+    rows: list[Row] = field(default_factory=list)
+    _judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
+    fault: VoxgateError | None = None  # met while collecting; stops the session before it judges
+
+    @cached_property
+    def candidates(self) -> dict[str, Candidate]:
+        return {candidate.name: candidate for candidate in find_candidates(self.options.candidates)}
+
+    @cached_property
+    def run(self) -> Run:
+        return Run(
+            folder=self.folder,
+            cache=Cache(self.options.work / "cache"),
+            data=self.options.data,
+            seed=self.options.seed,
+            golden_mode=self.options.golden,
+            rounds=self.options.rounds,
+            toolchains=self.options.toolchains == "auto",
+            say=self.say,
+        )
+
+    def judged(self, build: Build) -> Judged:
+        """The accuracy gates of a build, its outputs at hand."""
+        key = (build.candidate.name, build.recipe.id)
+        if key not in self._judged:
+            judged = Judged(build, self.run)
+            judged.comparison  # noqa: B018  (runs the artifact: a failure belongs to the fixture, not to a gate)
+            self._judged[key] = judged
+        return self._judged[key]
+
+    def slices(self, candidate: Candidate) -> list[Slice] | Unsupported:
+        """Margins of the candidate's corpus, or why its corpus is not here."""
+        try:
+            return self.run.margins(candidate)
+        except Unsupported as lack:
+            return lack
+
+    def plan(self, candidate: Candidate, recipe: Recipe) -> list[Decidable]:
+        run = self.run
+        return plan(candidate, recipe, run.clips(candidate), run.margins(candidate), len(run.conditions(candidate)))
+
+
+def new_folder(work: Path) -> Path:
+    """A fresh folder for this run's records, with ``runs/latest`` pointing to it."""
+    runs = work / "runs"
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    try:
+        (runs / name).mkdir(parents=True)
+        link = runs / f".{LATEST}-{os.getpid()}"
+        link.symlink_to(name, target_is_directory=True)
+        link.replace(runs / LATEST)
+    except OSError as error:
+        raise disk_error(error, runs / name) from error
+    return runs / name

@@ -1,0 +1,97 @@
+"""From a Row to pytest's outcome, and from a VoxgateError to one paragraph without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
+from harness.plugin.house import House
+from harness.row import Row
+from harness.verdict import Outcome, worst
+
+ROWS: pytest.StashKey[list[Row]] = pytest.StashKey()
+FIGURES = ("value", "unit", "limit", "low", "high", "n", "clusters", "evidence")
+
+
+def record(node: pytest.Item, house: House, *rows: Row) -> None:
+    """Keep the rows, put the worst one's figures in the JUnit properties, and let it decide the test."""
+    for row in rows:
+        keep(node, row)
+    outcome = worst([row.outcome for row in rows])
+    row = next(row for row in rows if row.outcome is outcome)
+    node.user_properties += [(name, getattr(row, name)) for name in FIGURES]
+    node.user_properties.append(("verdict", outcome.value))
+    settle(house, row)
+
+
+def keep(node: pytest.Item, row: Row) -> None:
+    node.stash.setdefault(ROWS, []).append(row)
+
+
+def settle(house: House, row: Row) -> None:
+    """Pass, fail or skip the running test by the row's verdict."""
+    said = sentence(row)
+    if row.outcome is Outcome.PASS:
+        return
+    if row.outcome is Outcome.INCONCLUSIVE and house.options.inconclusive == "skip":
+        pytest.skip(said)
+    if row.outcome in (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED) and not house.options.require_board:
+        pytest.skip(said)
+    pytest.fail(said, pytrace=False)
+
+
+def sentence(row: Row) -> str:
+    return f"{row.outcome.value} {row.candidate} on {row.build}: {row.detail}. Next: voxgate report shows every slice."
+
+
+@contextmanager
+def plainly(node: pytest.Item, house: House) -> Iterator[None]:
+    """Errors a person can mend become an outcome with their message: a lack skips, a fault is an error."""
+    try:
+        yield
+    except VoxgateError as error:
+        outcome = _outcome(error)
+        _keep_lack(node, outcome, str(error))
+        text = f"{outcome.value if outcome is not Outcome.FAIL else 'ERROR'} {error}"
+        lack = outcome in (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
+        if lack and not house.options.require_board:
+            pytest.skip(text)
+        pytest.fail(text, pytrace=False)
+
+
+def _outcome(error: VoxgateError) -> Outcome:
+    if isinstance(error, Unsupported):
+        return Outcome.UNSUPPORTED
+    if isinstance(error, NotMeasured):
+        return Outcome.NOT_MEASURED
+    if isinstance(error, InfraError | ToolchainError):
+        return Outcome.INFRA
+    return Outcome.FAIL
+
+
+def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
+    params = getattr(node, "callspec", None)
+    values = params.params if params else {}
+    keep(
+        node,
+        Row(
+            candidate=str(values.get("candidate", "")),
+            target=str(values.get("target", "any")),
+            recipe=str(values.get("recipe", "")),
+            gate=node.path.stem.removeprefix("test_"),
+            slice=str(values.get("slice_id", "overall")),
+            value=None,
+            unit="",
+            limit=None,
+            low=None,
+            high=None,
+            n=0,
+            clusters=None,
+            evidence="",
+            outcome=outcome,
+            detail=why,
+        ),
+    )

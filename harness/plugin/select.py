@@ -1,0 +1,84 @@
+"""Which tests there are: candidate x recipe x slice, each a parameter with a stable value.
+
+Parameters are plain strings, because Allure's history of a test hangs on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.candidate import Candidate, Recipe
+from harness.errors import Unsupported
+from harness.gates.judged import floor_id
+from harness.plugin.house import House
+from harness.targets.registry import known_target
+
+NO_SLICE = "overall"
+PERCENTILES = ("p50", "p95", "p99")
+SIZES = ("file", "weights", "activations", "rss")
+
+
+def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
+    names = set(metafunc.fixturenames)
+    if "candidate" not in names:
+        return
+    marker = metafunc.definition.get_closest_marker("gate")
+    gate = marker.args[0] if marker else None
+    if "recipe" not in names:
+        params = [_candidate_param(candidate) for candidate in house.candidates.values()]
+        metafunc.parametrize("candidate", params, indirect=True)
+        return
+    columns = ("candidate", "target", "recipe", *(["slice_id"] if "slice_id" in names else []))
+    params = []
+    for candidate, recipe in _builds(house, gate):
+        base = (candidate.name, recipe.target, recipe.name)
+        for values in _rows(house, candidate, recipe, gate) if "slice_id" in names else [()]:
+            params.append(pytest.param(*base, *values, marks=_marks(recipe), id="-".join((*base, *values))))
+    metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
+
+
+def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]]:
+    for candidate in house.candidates.values():
+        paths = set()
+        for recipe in candidate.recipes:
+            known_target(recipe.target, candidate.name)
+            path = (recipe.target, recipe.runtime)
+            if gate == "parity" and path in paths:  # recipes of one runtime share their float path
+                continue
+            if gate == "layers" and candidate.budgets(recipe).layers is None:
+                continue
+            paths.add(path)
+            yield candidate, recipe
+
+
+def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
+    budgets = candidate.budgets(recipe)
+    if gate in ("drop", "flips", "sqnr"):
+        limits = getattr(budgets, gate)
+        parts = house.slices(candidate)
+        if isinstance(parts, Unsupported):
+            yield (NO_SLICE,)
+            return
+        yield from ((part.id,) for part in parts if limits.limit(part.id, part.kind) is not None)
+    elif gate == "floor":
+        for floor in candidate.floors:
+            for of in ("golden", "artifact") if floor.of == "both" else (floor.of,):
+                yield (floor_id(of, floor.metric, floor.slice),)
+    elif gate in ("latency_ms", "end_to_end_ms"):
+        yield from ((name,) for name in PERCENTILES if getattr(getattr(budgets, gate), name) is not None)
+    elif gate == "footprint":
+        units = {"rss": "rss_mib"}
+        yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)
+
+
+def _candidate_param(candidate: Candidate) -> object:
+    targets = sorted({recipe.target for recipe in candidate.recipes})
+    marks = [getattr(pytest.mark, target) for target in targets]
+    return pytest.param(candidate.name, marks=marks, id=candidate.name)
+
+
+def _marks(recipe: Recipe) -> list[pytest.MarkDecorator]:
+    # One board is used by one worker; without xdist the group mark is not registered and not needed.
+    return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(recipe.target)]

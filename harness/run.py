@@ -1,0 +1,311 @@
+"""One judging run: every stage at most once, each finished one on disk before the next begins.
+
+pytest is a face of this class; `voxgate` commands and scripts use it just as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from harness import golden as goldens
+from harness.audio.checks import require_audio
+from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
+from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.build import build
+from harness.cache import Cache, digest, disk_error
+from harness.candidate import Candidate, Recipe
+from harness.errors import CandidateError, CorpusError, GoldenError, nearest
+from harness.golden import Golden, Provenance
+from harness.measure import EndToEnd, end_to_end, environment
+from harness.onnxfile import inspect
+from harness.quantize.calibration import calibrate
+from harness.score.keyword import Comparison, compare
+from harness.score.slices import Slice, cells, margins, parse
+from harness.targets.base import Artifact, Features, Logits, Progress
+from harness.targets.registry import registry
+
+Value = TypeVar("Value")
+
+FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnxruntime")
+PARITY_CLIPS = 200
+TIMED_CLIPS = 64
+UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run judges with. ``folder`` takes its records, ``cache`` what can be reused."""
+
+    folder: Path
+    cache: Cache
+    data: Path | None = None
+    seed: int = 0
+    golden_mode: str = "check"
+    rounds: int = 700
+    toolchains: bool = True  # install a missing vendor toolchain when it is first needed
+    say: Progress = lambda _: None
+    _memory: dict[Hashable, Any] = field(default_factory=dict)
+
+    def corpus(self, candidate: Candidate) -> Corpus:
+        """The candidate's corpus, its audio checked, with labels mapped to the candidate's."""
+        return self._once(("corpus", candidate.name), lambda: self._load_corpus(candidate))
+
+    def clips(self, candidate: Candidate) -> tuple[Clip, ...]:
+        return self.corpus(candidate).split("test").clips
+
+    def conditions(self, candidate: Candidate) -> list[str]:
+        return conditions(candidate)
+
+    def ready(self, candidate: Candidate) -> None:
+        """Raise what makes judging pointless: an unusable model, front end, or corpus."""
+        self._once(("ready", candidate.name), lambda: self._check(candidate))
+
+    def renditions(self, candidate: Candidate, condition: str) -> Renditions:
+        corpus = self.corpus(candidate).split("test")
+        samples = candidate.frontend.samples
+        return self._once(
+            ("audio", corpus.name, corpus.digest, samples, condition),
+            lambda: render_corpus(corpus, CONDITIONS[condition], samples, self.cache, self.say),
+        )
+
+    def features(self, candidate: Candidate, condition: str) -> Features:
+        """``(n, frames, bins)`` of the test clips under one condition."""
+        return self._once(("features", candidate.name, condition), lambda: self._features(candidate, condition))
+
+    def golden(self, candidate: Candidate) -> dict[str, Golden]:
+        """Checked golden outputs by condition. Raises GoldenError when they cannot judge."""
+        return self._once(("golden", candidate.name), lambda: self._golden(candidate))
+
+    def artifact(self, candidate: Candidate, recipe: Recipe) -> Artifact:
+        return self._once(("artifact", candidate.name, recipe.id), lambda: self._build(candidate, recipe))
+
+    def outputs(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
+        """Logits by condition of the built artifact on its board here."""
+        return self._once(("outputs", candidate.name, recipe.id), lambda: self._run(candidate, recipe))
+
+    def parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
+        """Logits of the float model and of the recipe's own float path on the first clean clips."""
+        return self._once(("parity", candidate.name, recipe.id), lambda: self._parity(candidate, recipe))
+
+    def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
+        return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))
+
+    def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
+        """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
+        return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
+
+    def rss(self, candidate: Candidate, recipe: Recipe) -> int:
+        """Bytes of resident memory the artifact takes. Raises NotMeasured."""
+        return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+
+    def margins(self, candidate: Candidate) -> list[Slice]:
+        groups = self.corpus(candidate).groups
+        return margins(groups, candidate.head.unseen_accents, conditions(candidate))
+
+    def cells(self, candidate: Candidate) -> list[Slice]:
+        return cells(self.corpus(candidate).groups, conditions(candidate))
+
+    def slice(self, candidate: Candidate, text: str) -> Slice:
+        return parse(text, self.corpus(candidate).groups, candidate.head.unseen_accents, conditions(candidate))
+
+    def write(self, name: str, value: Any) -> None:
+        """One JSON record of a finished stage, below the run's folder."""
+        path = self.folder / f"{name}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def _once(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        # A failure is remembered too: hundreds of tests share one build, and each must say why at once.
+        if key not in self._memory:
+            try:
+                self._memory[key] = make()
+            except Exception as error:
+                self._memory[key] = error
+        found = self._memory[key]
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
+        return cast(Value, found)
+
+    def _load_corpus(self, candidate: Candidate) -> Corpus:
+        corpus = load_corpus(candidate.head.corpus, candidate.house, self.data)
+        require_audio(corpus, self.cache)
+        return relabel(corpus, candidate)
+
+    def _check(self, candidate: Candidate) -> None:
+        onnx = inspect(candidate.model)
+        front = candidate.frontend
+        if int(np.prod(onnx.input_shape)) != front.frames * front.bins:
+            raise CandidateError(
+                f"{candidate.name}: its front end gives {front.frames} frames x {front.bins} bins, but "
+                f"{candidate.model.name} takes {list(onnx.input_shape)}; make [frontend] of model.toml the one it "
+                "was trained with."
+            )
+        if onnx.output_shape[-1] != len(candidate.labels):
+            raise CandidateError(
+                f"{candidate.name}: model.toml lists {len(candidate.labels)} labels, but {candidate.model.name} "
+                f"gives {onnx.output_shape[-1]} outputs; list every label in the order of the outputs."
+            )
+        self.corpus(candidate)
+        for floor in candidate.floors:
+            self.slice(candidate, floor.slice)
+
+    def _features(self, candidate: Candidate, condition: str) -> Features:
+        renditions = self.renditions(candidate, condition)
+        front = candidate.frontend
+        key = digest(renditions.digest, front.model_dump(), version("kaldi-native-fbank"))
+
+        def make(folder: Path) -> None:
+            self.say(f"features of {candidate.name}, {condition}")
+            np.save(folder / "features.npy", front.batch(renditions.audio), allow_pickle=False)
+
+        entry = self.cache.entry("features", key, make)
+        return cast(Features, np.load(entry.path / "features.npy", allow_pickle=False))
+
+    def _golden(self, candidate: Candidate) -> dict[str, Golden]:
+        self.ready(candidate)
+        found, reasons, changed = {}, [], []
+        for condition in conditions(candidate):
+            fresh = self._fresh(candidate, condition)
+            path = goldens.place(candidate.house, candidate.name, condition)
+            known = path.is_file()
+            if self.golden_mode == "update" or (self.golden_mode == "new" and not known):
+                changed.append(goldens.changes(goldens.read(path) if known else None, fresh))
+                goldens.write(path, fresh)
+            stored = goldens.read(path)
+            reasons += [
+                f"{condition}: {fault}"
+                for fault in goldens.faults(stored, fresh, self.renditions(candidate, condition))
+            ]
+            found[condition] = stored
+        self.write(f"{candidate.name}/golden", {c: asdict(g.provenance) for c, g in found.items()})
+        if changed:
+            self.write(f"{candidate.name}/golden-changes", changed)
+        if reasons:
+            raise GoldenError(
+                f"golden of {candidate.name} cannot judge it: {'; '.join(reasons[:3])}"
+                f"{f'; and {len(reasons) - 3} more' if len(reasons) > 3 else ''}. If this is meant, review and accept "
+                "new outputs with: pytest --golden=update -k golden"
+            )
+        return found
+
+    def golden_changes(self, candidate: Candidate) -> list[str]:
+        """What this run wrote to the golden store; empty in check mode."""
+        path = self.folder / candidate.name / "golden-changes.json"
+        return cast(list[str], json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+
+    def _fresh(self, candidate: Candidate, condition: str) -> Golden:
+        renditions = self.renditions(candidate, condition)
+        recipe = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")
+        return Golden(
+            Provenance(
+                candidate=candidate.name,
+                condition=condition,
+                labels=candidate.labels,
+                model=digest(candidate.model),
+                frontend=digest(candidate.frontend.model_dump()),
+                corpus=self.corpus(candidate).split("test").digest,
+                audio=renditions.digest,
+                tools={name: version(name) for name in FRONT_TOOLS},
+            ),
+            self._infer(candidate, recipe, condition),
+            renditions.levels_db,
+            renditions.sketch,
+        )
+
+    def _build(self, candidate: Candidate, recipe: Recipe) -> Artifact:
+        self.ready(candidate)
+        calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
+        if recipe.precision == "int8":
+            chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)
+            calibration = chosen.features
+            self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
+        artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
+        self.write(f"{candidate.name}/{recipe.id}/artifact", artifact.record())
+        return artifact
+
+    def _run(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
+        return {condition: self._infer(candidate, recipe, condition) for condition in conditions(candidate)}
+
+    def _infer(self, candidate: Candidate, recipe: Recipe, condition: str, first: int | None = None) -> Logits:
+        artifact = self.artifact(candidate, recipe)
+        features = self.features(candidate, condition)[:first]
+        board = registry()[recipe.target].board(recipe)
+
+        def make(folder: Path) -> None:
+            self.say(f"running {candidate.name} {recipe.id} on {board.name}: {condition}, {len(features)} windows")
+            np.save(folder / "logits.npy", board.run(artifact, features, self.say), allow_pickle=False)
+
+        entry = self.cache.entry("outputs", digest(artifact.key, features.shape, features.tobytes()), make)
+        return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
+
+    def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
+        condition = conditions(candidate)[0]
+        own = registry()[recipe.target].float_recipe(recipe)
+        converted = self._infer(candidate, own, condition, PARITY_CLIPS)
+        return self._fresh(candidate, condition).logits[:PARITY_CLIPS], converted
+
+    def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
+        artifact = self.artifact(candidate, recipe)
+        infer = registry()[recipe.target].board(recipe).open(artifact)
+        self.say(f"timing {candidate.name} {recipe.id}: {self.rounds} rounds")
+        audio = self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS]
+        found = end_to_end(candidate.frontend, np.array(audio), infer, self.rounds)
+        parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
+        self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment()})
+        return found
+
+    def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
+        window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
+        return registry()[recipe.target].board(recipe).rss(self.artifact(candidate, recipe), window)
+
+    def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
+        stored = self.golden(candidate)
+        return compare(
+            self.clips(candidate),
+            candidate.labels,
+            candidate.head.background,
+            {condition: golden.logits for condition, golden in stored.items()},
+            self.outputs(candidate, recipe),
+        )
+
+
+def conditions(candidate: Candidate) -> list[str]:
+    """The conditions a candidate is judged under: those it names, else all of the house."""
+    for name in candidate.head.conditions:
+        if name not in CONDITIONS:
+            raise CandidateError(
+                f"{candidate.name}: no condition is named {name!r}{nearest(name, CONDITIONS)}; "
+                f"there are {', '.join(CONDITIONS)}."
+            )
+    return list(candidate.head.conditions) or list(CONDITIONS)
+
+
+def relabel(corpus: Corpus, candidate: Candidate) -> Corpus:
+    """The corpus in the candidate's labels: words it does not know are ``unknown`` where it has that label."""
+    strange = sorted({clip.label for clip in corpus.clips} - set(candidate.labels))
+    if strange and UNKNOWN not in candidate.labels:
+        raise CorpusError(
+            f"corpus {corpus.name!r} has the labels {', '.join(strange[:5])}, which {candidate.name} does not list"
+            f"{nearest(strange[0], candidate.labels)}; correct the manifest, or give the model a label {UNKNOWN!r}."
+        )
+    clips = tuple(replace(clip, label=UNKNOWN) if clip.label in strange else clip for clip in corpus.clips)
+    return replace(corpus, clips=clips)
+
+
+def selected(candidates: Sequence[Candidate], name: str) -> Candidate:
+    """The candidate of that name; an unknown one is an error with the nearest."""
+    for candidate in candidates:
+        if candidate.name == name:
+            return candidate
+    known = [candidate.name for candidate in candidates]
+    raise CandidateError(f"no candidate is named {name!r}{nearest(name, known)}; found: {', '.join(known) or 'none'}.")

@@ -1,0 +1,17 @@
+"""Placement: no node leaves the target's unit, or widens its type, but those allowed with a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.gates import artifact as gates
+
+
+def test_fallback(build, artifact, record, show):
+    show.placement(artifact)
+    record(gates.placement(build, artifact))
+
+
+@pytest.mark.gate("layers")
+def test_layers(build, artifact, record):
+    record(gates.layers(build, artifact))
