@@ -16,7 +16,8 @@ from harness.onnxfile import as_inputs, inspect
 
 Features = npt.NDArray[np.float32]
 
-ORT_ALGORITHMS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+# Not entropy: quantize_static gives it 128 histogram bins for 128 levels, so its only threshold is that of minmax.
+ORT_ALGORITHMS = {"minmax": "MinMax", "percentile": "Percentile"}
 
 
 def check(recipe: Recipe) -> None:
@@ -35,8 +36,8 @@ def check(recipe: Recipe) -> None:
             )
     elif algorithm not in ORT_ALGORITHMS:
         raise Unsupported(
-            f"{recipe.id}: onnxruntime has no {algorithm} calibration. Set calibration.algorithm to one of "
-            f"{', '.join(sorted(ORT_ALGORITHMS))}."
+            f"{recipe.id}: onnxruntime has no {algorithm} calibration that differs from minmax. Set "
+            f"calibration.algorithm to one of {', '.join(sorted(ORT_ALGORITHMS))}."
         )
 
 
@@ -54,7 +55,7 @@ def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Reci
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    need_clips(calibration, recipe)
+    need_windows(calibration, recipe)
     described = inspect(model)
     windows = as_inputs(calibration, described)
 
@@ -91,7 +92,8 @@ def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Re
     from litert_quantizer.recipe_manager import RecipeManager
     from litert_quantizer.utils import qsv_utils
 
-    need_clips(calibration, recipe)
+    need_windows(calibration, recipe)
+    signature, name, shape = _entry(model)
     content = model.read_bytes()
     granularity = QuantGranularity.CHANNELWISE if recipe.per_channel else QuantGranularity.TENSORWISE
     manager = RecipeManager()
@@ -106,7 +108,6 @@ def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Re
         warnings.simplefilter("ignore")
         # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.
         calibrator = Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-        signature, name, shape = _entry(calibrator, model)
         calibrator.calibrate({signature: [{name: window.reshape(shape)} for window in calibration]}, manager)
         quantizer = Quantizer(content)
         quantizer.load_quantization_recipe(manager.get_quantization_recipe())
@@ -116,24 +117,30 @@ def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Re
     output.write_bytes(result.quantized_model)
 
 
-def need_clips(calibration: Features, recipe: Recipe) -> None:
-    """Static int8 without a single window would quantize every activation to nothing."""
+def need_windows(calibration: Features, recipe: Recipe) -> None:
+    """Raise ToolchainError for windows that set no range: none at all, or NaN among them."""
     if not len(calibration):
         raise ToolchainError(
             f"{recipe.id} is int8 but has no calibration windows; give its corpus a calibration split."
         )
+    bad = int((~np.isfinite(calibration).all(axis=(1, 2))).sum())
+    if bad:
+        raise ToolchainError(
+            f"{recipe.id}: {bad} of {len(calibration)} calibration windows hold NaN or infinity; check their clips."
+        )
 
 
-def _entry(calibrator: object, model: Path) -> tuple[str, str, list[int]]:
+def _entry(model: Path) -> tuple[str, str, list[int]]:
     """The signature, the input's name in it and its shape."""
     from ai_edge_litert.interpreter import Interpreter
 
-    signatures = calibrator.get_signature_list()  # type: ignore[attr-defined]
+    interpreter = Interpreter(str(model), num_threads=1)  # refuses a damaged file; the quantizer reads on blindly
+    signatures = interpreter.get_signature_list()
     if len(signatures) != 1:
         raise ToolchainError(
             f"{model.name} has {len(signatures)} signatures; litert-quantizer calibrates by exactly one. "
             "Export it with litert-torch, which writes it."
         )
     key, signature = next(iter(signatures.items()))
-    shape = Interpreter(str(model)).get_input_details()[0]["shape"]
+    shape = interpreter.get_input_details()[0]["shape"]
     return key, signature["inputs"][0], [int(size) for size in shape]

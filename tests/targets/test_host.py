@@ -36,7 +36,11 @@ precision = "int8"
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    return np.random.default_rng(1).standard_normal((48, 49, 10)).astype(np.float32)
+    """Windows of differing loudness and colour, so that outputs depend on them."""
+    random = np.random.default_rng(1)
+    loudness = random.lognormal(0.5, 1, (48, 1, 1))
+    colour = 3 * random.standard_normal((48, 1, 10))
+    return (random.standard_normal((48, 49, 10)) * loudness + colour).astype(np.float32)
 
 
 def make_candidate(folder: Path, tail: str = "", tflite_tail: str = "") -> Candidate:
@@ -82,7 +86,7 @@ def test_int8_is_quantized_throughout_and_close_to_float(
 
     exact, near = outputs(plain, features), outputs(quantized, features)
     error = np.sqrt(np.mean(np.square(near - exact)))
-    assert 0 < error < 0.02 * exact.std(), "identical outputs would mean that nothing was quantized"
+    assert 0 < error < 0.1 * exact.std(axis=0).mean(), "without any error, nothing was quantized"
 
 
 def test_both_float_paths_agree(tmp_path: Path, features: Features) -> None:
@@ -133,11 +137,12 @@ def test_the_faulty_copy_is_built_not_the_candidate(tmp_path: Path, features: Fe
     ("wanted", "remedy"),
     [
         (recipe(precision="fp16"), "fp32"),
-        (recipe(calibration={"algorithm": "mse"}), "entropy, minmax, percentile"),
+        (recipe(calibration={"algorithm": "mse"}), "minmax, percentile"),
+        (recipe(calibration={"algorithm": "entropy"}), "minmax, percentile"),
         (recipe("litert", calibration={"algorithm": "entropy"}), "minmax"),
         (recipe("litert", symmetric=True), "onnxruntime"),
     ],
-    ids=["fp16", "mse", "litert-entropy", "litert-symmetric"],
+    ids=["fp16", "mse", "entropy", "litert-entropy", "litert-symmetric"],
 )
 def test_what_the_host_cannot_do_is_unsupported_with_a_remedy(
     wanted: Recipe, remedy: str, tmp_path: Path
@@ -164,7 +169,7 @@ def test_a_damaged_model_fails_its_build_only(
         content = bytearray(path.read_bytes())
         content[40:400] = bytes(range(256))[:180] * 2
         path.write_bytes(content)
-    with pytest.raises(ToolchainError, match="small host/this"):
+    with pytest.raises(ToolchainError, match=r"small host/this.*refused"):
         built(candidate, recipe(runtime, precision), features, tmp_path / "out")
 
 

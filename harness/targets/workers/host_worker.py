@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,10 @@ def main(folder: Path) -> None:
         result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")))
     except VoxgateError as error:
         result = {"ok": False, "error": str(error)}
+    except Exception as error:  # each library has its own ways to say no
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or ["no reason given"])[0]
+        result = {"ok": False, "error": f"{type(error).__name__}: {first}"}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 

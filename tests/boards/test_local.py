@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.boards.local import LocalBoard
+from harness.boards.runtimes import open_model
+from harness.candidate import Recipe
+from harness.errors import NotMeasured, ToolchainError
+from harness.quantize import ptq
+from harness.targets.base import Artifact, Board, Evidence, Features, Node, Placement, Sizes
+from tests.targets.models import ds_cnn
+from tests.targets.tflite_models import tflite_of
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    return np.random.default_rng(1).standard_normal((20, 49, 10)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, features: Features) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    made = {"float.onnx": ds_cnn(folder / "float.onnx", channels=16, blocks=2)}
+    made["float.tflite"] = tflite_of(made["float.onnx"], folder / "float.tflite")
+    made["int8.tflite"] = folder / "int8.tflite"
+    recipe = Recipe(target="host", name="int8", precision="int8", runtime="litert")
+    ptq.quantize_tflite(made["float.tflite"], made["int8.tflite"], features, recipe)
+    return made
+
+
+def artifact(file: Path) -> Artifact:
+    nodes = (Node("n", "Conv", "float32", "cpu", False),)
+    recipe = Recipe(target="host", name="this", precision="fp32")
+    return Artifact("small", recipe, "key", file, Placement(nodes, Evidence.HOST), Sizes(1), Evidence.HOST)
+
+
+@pytest.mark.parametrize("name", ["float.onnx", "float.tflite", "int8.tflite"])
+def test_outputs_come_in_order_as_float_logits(
+    name: str, models: dict[str, Path], features: Features
+) -> None:
+    board, made = LocalBoard(), artifact(models[name])
+    logits = board.run(made, features, print)
+    assert logits.shape == (20, 12)
+    assert logits.dtype == np.float32
+    np.testing.assert_array_equal(board.run(made, features[::-1], print), logits[::-1])
+    np.testing.assert_array_equal(board.open(made)(features[7]), logits[7])
+
+
+def test_int8_outputs_are_dequantized(models: dict[str, Path], features: Features) -> None:
+    exact = LocalBoard().run(artifact(models["float.tflite"]), features, print)
+    near = LocalBoard().run(artifact(models["int8.tflite"]), features, print)
+    assert 0 < np.abs(near - exact).max() < 0.1
+    assert len(np.unique(near)) <= 256
+
+
+def test_inputs_beyond_the_range_saturate(models: dict[str, Path], features: Features) -> None:
+    infer = open_model(models["int8.tflite"])
+    np.testing.assert_array_equal(infer(np.full_like(features[0], 1e3)), infer(np.full_like(features[0], 1e30)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_an_error(
+    value: float, models: dict[str, Path], features: Features
+) -> None:
+    broken = features.copy()
+    broken[[3, 5], 0, 0] = value
+    with pytest.raises(ToolchainError, match=r"2 of 20 feature windows.*window 3"):
+        LocalBoard().run(artifact(models["int8.tflite"]), broken, print)
+
+
+def test_no_window_gives_no_output(models: dict[str, Path], features: Features) -> None:
+    assert len(LocalBoard().run(artifact(models["float.onnx"]), features[:0], print)) == 0
+
+
+@pytest.mark.parametrize("name", ["model.rknn", "gone.onnx", "damaged.onnx", "damaged.tflite"])
+def test_what_cannot_be_run_says_so(name: str, tmp_path: Path) -> None:
+    if name != "gone.onnx":
+        (tmp_path / name).write_bytes(b"no model at all" * 40)
+    with pytest.raises(ToolchainError, match=name.replace(".", r"\.")):
+        open_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["float.onnx", "int8.tflite"])
+def test_resident_memory_is_that_of_the_model(name: str, models: dict[str, Path], features: Features) -> None:
+    try:
+        size = LocalBoard().rss(artifact(models[name]), features[0])
+    except NotMeasured as reason:
+        pytest.skip(str(reason))
+    assert 0 < size < 64 << 20
+
+
+def test_resident_memory_grows_with_the_model(tmp_path: Path, features: Features) -> None:
+    """A wider model must cost more: 512 channels hold some 2 MiB of weights."""
+    sizes = []
+    for channels in (16, 512):
+        model = ds_cnn(tmp_path / f"{channels}.onnx", channels=channels, blocks=2)
+        try:
+            sizes.append(LocalBoard().rss(artifact(model), features[0]))
+        except NotMeasured as reason:
+            pytest.skip(str(reason))
+    assert sizes[1] > sizes[0] + (2 << 20)
+
+
+def test_resident_memory_of_a_damaged_model_is_an_error(tmp_path: Path, features: Features) -> None:
+    (tmp_path / "damaged.onnx").write_bytes(b"no model" * 40)
+    with pytest.raises(ToolchainError, match="process of its own"):
+        LocalBoard().rss(artifact(tmp_path / "damaged.onnx"), features[0])
+
+
+def test_a_board_without_a_clock_does_not_measure(features: Features, tmp_path: Path) -> None:
+    with pytest.raises(NotMeasured):
+        Board.open(LocalBoard(), artifact(tmp_path / "any.onnx"))
