@@ -18,11 +18,18 @@ from harness.candidate import Candidate, Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.targets import rknn_table, toolchain
-from harness.targets.base import Artifact, Board, Evidence, Job, Sizes, Target
+from harness.targets.base import Artifact, Board, Evidence, Job, Progress, Sizes, Target
 
 TOOLCHAIN = "rk3588"
 OPSETS = range(7, 20)  # what rknn-toolkit2 2.5.0 reads
 ALGORITHMS = {"minmax": "normal", "entropy": "kl_divergence", "mse": "mmse"}
+REMEDIES = {
+    "KeyError: 'LayerNormalization'": "The toolkit needs axis and epsilon written out on every LayerNormalization.",
+    "Could not find OrtValue with name ''": (
+        "The toolkit cannot take a GRU or LSTM whose first output is unused: take the last row of that output (Gather) "
+        "instead of the final state."
+    ),
+}
 TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 
 
@@ -38,6 +45,10 @@ class Rk3588(Target):
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
         return {name: pins[name] for name in TOOLS}
+
+    def provision(self, say: Progress) -> None:
+        if toolchain.installed(TOOLCHAIN) is None:
+            toolchain.install(TOOLCHAIN, say)
 
     def settings(self) -> dict[str, Any]:
         return {"op_target": self.op_target, "worker": digest(WORKER)}
@@ -67,10 +78,7 @@ class Rk3588(Target):
         quantize = job.recipe.precision == "int8"
         if quantize:
             _write_calibration(job, model, subject)
-        result = toolchain.run_worker(
-            toolchain.needed(TOOLCHAIN), WORKER, self._request(job.recipe), job.folder,
-            subject=subject, environment=ENVIRONMENT,
-        )
+        result = self._compile(job, subject)
         job.say(f"{subject}: compiled in {result['build_s']:.1f} s")
         compiled = rknn_table.read_log(job.folder / "stdout.log", subject)
         file = job.folder / "model.rknn"
@@ -92,6 +100,16 @@ class Rk3588(Target):
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
         return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp16"})
+
+    def _compile(self, job: Job, subject: str) -> dict[str, Any]:
+        try:
+            return toolchain.run_worker(
+                toolchain.needed(TOOLCHAIN), WORKER, self._request(job.recipe), job.folder,
+                subject=subject, environment=ENVIRONMENT,
+            )
+        except ToolchainError as error:
+            remedies = [remedy for sign, remedy in REMEDIES.items() if sign in str(error)]
+            raise ToolchainError(" ".join([str(error), *remedies])) from error
 
     def _request(self, recipe: Recipe) -> dict[str, Any]:
         return {

@@ -177,6 +177,17 @@ def test_the_simulator_has_no_clock(tmp_path: Path, features: Features, said: di
         Rk3588().board(artifact.recipe).open(artifact)
 
 
+def test_a_known_fault_of_the_toolkit_comes_with_its_remedy(
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch, said: dict[str, str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+        raise ToolchainError("small rk3588/this: rknn_worker refused: ValueError: KeyError: 'LayerNormalization'.")
+
+    monkeypatch.setattr(toolchain, "run_worker", refuse)
+    with pytest.raises(ToolchainError, match="needs axis and epsilon written out"):
+        built(make_candidate(tmp_path), recipe(), features)
+
+
 @real
 def test_fp16_is_close_to_float_and_int8_less_so(tmp_path: Path, features: Features) -> None:
     for name in ("fp16", "int8"):
