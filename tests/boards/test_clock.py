@@ -53,5 +53,5 @@ def test_what_never_settles_is_told_and_ends() -> None:
     ],
     ids=["steady", "too-few", "within", "beyond", "odd-spikes"],
 )
-def test_blocks_agree_by_their_medians(samples: np.ndarray, expected: bool) -> None:  # type: ignore[type-arg]
+def test_blocks_agree_by_their_medians(samples: np.ndarray, expected: bool) -> None:
     assert agree(samples) is expected
