@@ -40,7 +40,7 @@ class CommandNet(nn.Module):
         self.body = nn.Sequential(
             _separable(STEM, STEM), _separable(STEM, BODY, stride=2), _separable(BODY, BODY), _separable(BODY, BODY)
         )
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(BODY, classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

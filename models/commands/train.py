@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import tomllib
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -34,7 +35,9 @@ PEAK_RATE = 4e-3
 WEIGHT_DECAY = 1e-3
 LABEL_SMOOTHING = 0.05
 RENDERINGS = 4  # of each clip: one clean, the others augmented
-MASKED_FRAMES, MASKED_BINS = 6, 5
+HEARD_CLEAN = 0.4
+NATURAL_TIMES = 3  # a clip of a natural voice is heard where a formant synthesizer's is heard once
+MASKED_FRAMES, MASKED_BINS = 5, 4
 PARITY = 1e-4
 
 Features = npt.NDArray[np.float32]
@@ -49,23 +52,31 @@ def main() -> None:
     frontend = FrontEnd(**toml["frontend"])
     if not (arguments.speech / "manifest.tsv").exists():
         build_training(arguments.speech)
-    features, labels = load_features(arguments.speech, frontend, toml["candidate"]["labels"])
-    network = fit(features, labels, len(toml["candidate"]["labels"]))
+    names = toml["candidate"]["labels"]
+    with (arguments.speech / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    labels = np.array([names.index(row["label"]) for row in rows])
+    heard = np.repeat(np.arange(len(rows)), [NATURAL_TIMES if is_natural(row) else 1 for row in rows])
+    network = fit(load_features(arguments.speech, rows, frontend), labels, heard, len(names))
     export(network, frontend)
 
 
-def load_features(speech: Path, frontend: FrontEnd, names: list[str]) -> tuple[Features, Labels]:
-    """``(renderings, clips, frames, bins)`` and ``(clips,)``, kept in the speech folder for the next run."""
-    with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    labels = np.array([names.index(row["label"]) for row in rows])
-    cached = speech / f"features-{SEED}-{RENDERINGS}.npy"
+def is_natural(row: dict[str, str]) -> bool:
+    """Whether a recorded person or a neural voice speaks, not a formant synthesizer."""
+    return "/espeak-" not in row["speaker"]
+
+
+def load_features(speech: Path, rows: list[dict[str, str]], frontend: FrontEnd) -> Features:
+    """``(renderings, clips, frames, bins)``, kept in the speech folder for the next run."""
+    key = f"{frontend.model_dump_json()}/{(HERE / 'augment.py').read_text(encoding='utf-8')}/{SEED}/{RENDERINGS}"
+    cached = speech / f"features-{zlib.crc32(key.encode()):08x}.npy"
     if not cached.exists():
         work = [(speech / row["path"], row["clip"], frontend) for row in rows]
         with ProcessPoolExecutor() as pool:
             rendered = list(pool.map(render_clip, work, chunksize=64))
         np.save(cached, np.stack(rendered, axis=1))
-    return np.load(cached), labels
+    features: Features = np.load(cached)
+    return features
 
 
 def render_clip(work: tuple[Path, str, FrontEnd]) -> Features:
@@ -76,19 +87,19 @@ def render_clip(work: tuple[Path, str, FrontEnd]) -> Features:
     return np.stack([frontend.features(rendering) for rendering in renderings])
 
 
-def fit(features: Features, labels: Labels, classes: int) -> CommandNet:
-    """Train; each clip is heard once an epoch, in a rendering drawn by lot."""
+def fit(features: Features, labels: Labels, heard: Labels, classes: int) -> CommandNet:
+    """Train; an epoch is the clips ``heard`` (indices, repeats allowed), each in a rendering drawn by lot."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)  # faster than two here, and repeatable
     network = CommandNet(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss_of = torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * (len(labels) // BATCH)
+    steps = EPOCHS * (len(heard) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     own = np.random.default_rng(SEED)
     for epoch in range(EPOCHS):
         losses, hits = [], 0
-        for batch, wanted in batches(features, labels, own):
+        for batch, wanted in batches(features, labels, heard, own):
             logits = network(batch)
             loss = loss_of(logits, wanted)
             optimizer.zero_grad()
@@ -103,13 +114,14 @@ def fit(features: Features, labels: Labels, classes: int) -> CommandNet:
 
 
 def batches(
-    features: Features, labels: Labels, own: np.random.Generator
+    features: Features, labels: Labels, heard: Labels, own: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch in a new order, with a band of time and a band of frequency masked in each example."""
-    order = own.permutation(len(labels))
+    order = own.permutation(heard)
     for start in range(0, len(order) - BATCH + 1, BATCH):
         index = order[start : start + BATCH]
-        chosen = features[own.integers(0, RENDERINGS, BATCH), index]
+        rendering = np.where(own.random(BATCH) < HEARD_CLEAN, 0, own.integers(1, RENDERINGS, BATCH))
+        chosen = features[rendering, index]
         for example in chosen:
             frame, bin_ = own.integers(0, example.shape[0]), own.integers(0, example.shape[1])
             example[frame : frame + own.integers(0, MASKED_FRAMES)] = example.mean()
