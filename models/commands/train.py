@@ -3,7 +3,7 @@
     python models/commands/train.py --speech DIR
 
 DIR is made where it does not exist (see ``harness.audio.synth.build_training``). Needs the extras ``train`` and
-``corpus``. Everything random is seeded; the same versions on the same machine give the same weights. Writes
+``corpus``. Everything random is seeded. Writes
 model.onnx and model.tflite beside this file and prints how far the two differ.
 """
 
