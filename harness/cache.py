@@ -109,6 +109,4 @@ def disk_error(error: OSError, place: Path) -> InfraError:
             f"the disk is full: {place} could not be written. Free some space, or name another work folder "
             "with --work DIR; what was finished before is kept."
         )
-    return InfraError(
-        f"{place} could not be written: {error.strerror or error}. Name another folder with --work DIR."
-    )
+    return InfraError(f"{place} could not be written: {error.strerror or error}. Name another folder with --work DIR.")

@@ -232,9 +232,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     """Read one candidate folder. Raises CandidateError with every fault of its model.toml."""
     path = folder / "model.toml"
     if not path.is_file():
-        raise CandidateError(
-            f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from."
-        )
+        raise CandidateError(f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from.")
     if path.stat().st_size > MAX_TOML:
         raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a model.toml holds no data.")
     try:
@@ -275,13 +273,9 @@ def _check(candidate: Candidate, path: Path) -> None:
     files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
     for file in files:
         if not file.is_file():
-            raise CandidateError(
-                f"{path} names {file.name}, which is not in {candidate.folder}; export it there."
-            )
+            raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")
         if file.stat().st_size > MAX_MODEL:
-            raise CandidateError(
-                f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not."
-            )
+            raise CandidateError(f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not.")
 
 
 def _budgets(table: dict[str, Any], recipe: Recipe) -> Budgets:

@@ -89,7 +89,7 @@ def clustered_mean(
     if clusters < 2:
         value = float(values.mean()) if len(values) else math.nan
         return Estimate(value, -math.inf, math.inf, len(values), clips, clusters, "none", math.inf)
-    sums = np.bincount(index, weights=values, minlength=clusters)
+    sums = np.bincount(index, weights=values, minlength=clusters).astype(np.float64)
     counts = np.bincount(index, minlength=clusters).astype(np.float64)
     value = float(sums.sum() / counts.sum())
     residuals = sums - value * counts

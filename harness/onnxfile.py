@@ -140,9 +140,7 @@ def _refuse_odd_names(path: Path, model: onnx.ModelProto) -> None:
     """Vendor compilers print names into the tables we read: a name may not forge a line of one."""
     for graph in _graphs(model.graph):
         names = (
-            name
-            for node in graph.node
-            for name in (node.name, node.op_type, node.domain, *node.input, *node.output)
+            name for node in graph.node for name in (node.name, node.op_type, node.domain, *node.input, *node.output)
         )
         values = (*graph.input, *graph.output, *graph.initializer)
         for name in (*names, *(value.name for value in values)):
@@ -165,9 +163,7 @@ def _shape(path: Path, what: str, value: onnx.ValueInfoProto) -> tuple[int, ...]
     sizes = [dim.dim_value for dim in tensor.shape.dim]  # 0 where a size is named or absent
     if not sizes or min(sizes) < 1:
         said = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
-        raise CandidateError(
-            f"{path}: {what} {value.name!r} has a dynamic shape {said}; it must be static. {EXPORT}"
-        )
+        raise CandidateError(f"{path}: {what} {value.name!r} has a dynamic shape {said}; it must be static. {EXPORT}")
     return tuple(sizes)
 
 

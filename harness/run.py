@@ -37,6 +37,7 @@ FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnx
 PARITY_CLIPS = 200
 TIMED_CLIPS = 64
 UNKNOWN = "unknown"
+FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # what golden is made by
 
 
 @dataclass(slots=True)
@@ -205,7 +206,6 @@ class Run:
 
     def _fresh(self, candidate: Candidate, condition: str) -> Golden:
         renditions = self.renditions(candidate, condition)
-        recipe = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")
         return Golden(
             Provenance(
                 candidate=candidate.name,
@@ -217,13 +217,19 @@ class Run:
                 audio=renditions.digest,
                 tools={name: version(name) for name in FRONT_TOOLS},
             ),
-            self._infer(candidate, recipe, condition),
+            self.outputs(candidate, FLOAT)[condition],
             renditions.levels_db,
             renditions.sketch,
         )
 
+    def provision(self, target: str) -> None:
+        """Install the target's toolchain where it is missing and this run may."""
+        if self.toolchains:
+            self._once(("provision", target), lambda: registry()[target].provision(self.say))
+
     def _build(self, candidate: Candidate, recipe: Recipe) -> Artifact:
         self.ready(candidate)
+        self.provision(recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
         if recipe.precision == "int8":
             chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)
@@ -234,25 +240,28 @@ class Run:
         return artifact
 
     def _run(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
-        return {condition: self._infer(candidate, recipe, condition) for condition in conditions(candidate)}
+        # One call for all conditions: an emulator builds its graph anew in every call.
+        names = conditions(candidate)
+        features = [self.features(candidate, condition) for condition in names]
+        logits = self._infer(candidate, recipe, np.concatenate(features))
+        return dict(zip(names, np.split(logits, len(names)), strict=True))
 
-    def _infer(self, candidate: Candidate, recipe: Recipe, condition: str, first: int | None = None) -> Logits:
+    def _infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
         artifact = self.artifact(candidate, recipe)
-        features = self.features(candidate, condition)[:first]
         board = registry()[recipe.target].board(recipe)
 
         def make(folder: Path) -> None:
-            self.say(f"running {candidate.name} {recipe.id} on {board.name}: {condition}, {len(features)} windows")
+            self.say(f"running {candidate.name} {recipe.id} on {board.name}: {len(features)} windows")
             np.save(folder / "logits.npy", board.run(artifact, features, self.say), allow_pickle=False)
 
         entry = self.cache.entry("outputs", digest(artifact.key, features.shape, features.tobytes()), make)
         return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
 
     def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
-        condition = conditions(candidate)[0]
+        first = conditions(candidate)[0]
         own = registry()[recipe.target].float_recipe(recipe)
-        converted = self._infer(candidate, own, condition, PARITY_CLIPS)
-        return self._fresh(candidate, condition).logits[:PARITY_CLIPS], converted
+        converted = self._infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
+        return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
 
     def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         artifact = self.artifact(candidate, recipe)

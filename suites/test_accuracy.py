@@ -16,19 +16,19 @@ def test_floor(judged, slice_id, record):
 
 @pytest.mark.gate("drop")
 def test_drop(judged, slice_id, record, show):
-    row = judged.margin("drop", slice_id)
+    row = judged.margins("drop")[slice_id]
     show.heatmap(row, judged)
     record(row)
 
 
 @pytest.mark.gate("flips")
 def test_flips(judged, slice_id, record):
-    record(judged.margin("flips", slice_id))
+    record(judged.margins("flips")[slice_id])
 
 
 @pytest.mark.gate("sqnr")
 def test_sqnr(judged, slice_id, record):
-    record(judged.margin("sqnr", slice_id))
+    record(judged.margins("sqnr")[slice_id])
 
 
 @pytest.mark.gate("cells")

@@ -10,15 +10,15 @@ from harness.measure import device_clock, replay
 
 @pytest.mark.gate("latency_ms")
 @pytest.mark.benchmark(timer=device_clock)
-def test_inference(build, timings, slice_id, record, show, benchmark):
+def test_inference(build, timings, record, show, benchmark):
     replay(benchmark, timings.inference.samples_ms)
     show.latency(timings.inference, "inference")
-    record(gates.judge(build, timings.inference, "latency_ms", slice_id))
+    record(*gates.judge(build, timings.inference, "latency_ms"))
 
 
 @pytest.mark.gate("end_to_end_ms")
 @pytest.mark.benchmark(timer=device_clock)
-def test_end_to_end(build, timings, slice_id, record, show, benchmark):
+def test_end_to_end(build, timings, record, show, benchmark):
     replay(benchmark, timings.total.samples_ms)
     show.latency(timings.total, "end to end")
-    record(gates.judge(build, timings.total, "end_to_end_ms", slice_id))
+    record(*gates.judge(build, timings.total, "end_to_end_ms"))

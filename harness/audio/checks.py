@@ -34,9 +34,7 @@ class Finding:
     detail: str
 
 
-def check_audio(
-    corpus: Corpus, cache: Cache | None = None, silence: Collection[str] = ("silence",)
-) -> list[Finding]:
+def check_audio(corpus: Corpus, cache: Cache | None = None, silence: Collection[str] = ("silence",)) -> list[Finding]:
     """Every fault of the audio, in the order of the clips. ``silence``: labels that may be silent.
 
     With a cache the answer is kept until a clip, its row, or its file's size or time changes.
@@ -54,9 +52,7 @@ def check_audio(
     return [Finding(**found) for found in json.loads((folder / "findings.json").read_text())]
 
 
-def require_audio(
-    corpus: Corpus, cache: Cache | None = None, silence: Collection[str] = ("silence",)
-) -> None:
+def require_audio(corpus: Corpus, cache: Cache | None = None, silence: Collection[str] = ("silence",)) -> None:
     """Raises one CorpusError for all faults: the first few by name, the rest counted by kind."""
     findings = check_audio(corpus, cache, silence)
     if not findings:

@@ -65,12 +65,8 @@ CONDITIONS: dict[str, Condition] = {
         Condition("noise-10db", "pink noise or babble at 10 dB SNR", snr_db=10),
         Condition("room-small", "small room, RT60 0.3 s, 0.5 to 1.5 m", room="small"),
         Condition("room-large", "large room, RT60 0.8 s, 1 to 3 m", room="large"),
-        Condition(
-            "far-field", "3 to 5 m in a room, RT60 0.5 s, noise at 15 dB SNR", room="far", snr_db=15
-        ),
-        Condition(
-            "device", "300 to 6000 Hz, IMA ADPCM, gain -12 to +3 dB", band_hz=(300, 6000), gain_db=(-12, 3)
-        ),
+        Condition("far-field", "3 to 5 m in a room, RT60 0.5 s, noise at 15 dB SNR", room="far", snr_db=15),
+        Condition("device", "300 to 6000 Hz, IMA ADPCM, gain -12 to +3 dB", band_hz=(300, 6000), gain_db=(-12, 3)),
     )
 }
 
@@ -79,15 +75,12 @@ def known_condition(condition_id: str) -> Condition:
     """A condition by its id; raises CorpusError with the nearest name."""
     if condition_id not in CONDITIONS:
         raise CorpusError(
-            f"no condition {condition_id!r}{nearest(condition_id, CONDITIONS)}; "
-            f"known: {', '.join(CONDITIONS)}."
+            f"no condition {condition_id!r}{nearest(condition_id, CONDITIONS)}; known: {', '.join(CONDITIONS)}."
         )
     return CONDITIONS[condition_id]
 
 
-def render(
-    audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None = None
-) -> Wave:
+def render(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None = None) -> Wave:
     """One clip under one condition: float32 in [-1, 1), of the same length, on the grid of int16.
 
     ``bank`` is the condition's room where the caller has it at hand; else it is simulated in this process.
@@ -153,9 +146,7 @@ def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cac
     )
 
 
-def _render_into(
-    folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say
-) -> None:
+def _render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
     count = len(corpus.clips)
     bank = cached_bank(ROOMS[condition.room], corpus.sample_rate, cache) if condition.room else None
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)

@@ -105,9 +105,7 @@ def reverberate(audio: Wave, response: Wave) -> Wave:
     return wet * np.float32(10 ** ((level_db(audio) - level_db(wet)) / 20))
 
 
-def through_device(
-    audio: Wave, sample_rate: int, band_hz: tuple[float, float], gain_db: tuple[float, float]
-) -> Wave:
+def through_device(audio: Wave, sample_rate: int, band_hz: tuple[float, float], gain_db: tuple[float, float]) -> Wave:
     """A small microphone's band, a random gain without clipping, and 4-bit IMA ADPCM.
 
     The codec is that of Bluetooth voice remotes; it is integer arithmetic, so it repeats to the bit.

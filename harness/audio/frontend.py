@@ -50,9 +50,7 @@ class FrontEnd(BaseModel):
         if self.low_hz >= self.high_hz:
             raise ValueError(f"low_hz = {self.low_hz:g} is not below high_hz = {self.high_hz:g}")
         if self.frames < 1:
-            raise ValueError(
-                f"window_s = {self.window_s:g} is shorter than one frame of {self.frame_length_ms:g} ms"
-            )
+            raise ValueError(f"window_s = {self.window_s:g} is shorter than one frame of {self.frame_length_ms:g} ms")
         if self.kind == "mfcc" and self.cepstra > self.mel_bins:
             raise ValueError(f"cepstra = {self.cepstra} exceeds mel_bins = {self.mel_bins}")
         return self
@@ -89,9 +87,7 @@ class FrontEnd(BaseModel):
         computer.input_finished()
         rows = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
         if not rows:
-            raise ValueError(
-                f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms"
-            )
+            raise ValueError(f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms")
         return (np.stack(rows).astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
 
     def batch(self, audio: Audio) -> Features:

@@ -64,8 +64,13 @@ class _Part:
             folder = Path(name)
             np.save(folder / "inputs.npy", inputs, allow_pickle=False)
             toolchain.run_worker(
-                toolchain.needed("rk3588"), WORKER, self._request(), folder,
-                subject=self.subject, environment=ENVIRONMENT, limits=Limits(BUILD_S + WINDOW_S * len(inputs)),
+                toolchain.needed("rk3588"),
+                WORKER,
+                self._request(),
+                folder,
+                subject=self.subject,
+                environment=ENVIRONMENT,
+                limits=Limits(BUILD_S + WINDOW_S * len(inputs)),
             )
             self._same_placement(folder / "stdout.log")
             return self._outputs(folder / "outputs.npy", len(inputs))

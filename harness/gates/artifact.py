@@ -33,7 +33,7 @@ def parity(build: Build, golden: Logits, converted: Logits) -> Row:
         n=len(golden),
         clusters=None,
         outcome=Outcome.PASS if good else Outcome.FAIL,
-        detail=f"the float path of {build.recipe.id} differs from the ONNX model by up to {far:.3g} logits, limit {limit:g}",
+        detail=f"its float path differs from the ONNX model by up to {far:.3g} logits, limit at most {limit:g}",
     )
 
 

@@ -26,13 +26,13 @@ class Judged:
     def sanity(self) -> Row:
         return accuracy.sane(self.build, self.comparison, self.run.margins(self.build.candidate))
 
-    def margin(self, metric: str, slice_id: str) -> Row:
-        """The row of one margin of ``drop``, ``flips`` or ``sqnr``."""
+    def margins(self, metric: str) -> dict[str, Row]:
+        """Rows of all margins of ``drop``, ``flips`` or ``sqnr``, by slice."""
         if metric not in self._margins:
             parts = self.run.margins(self.build.candidate)
             self._margins[metric] = accuracy.judge(self.build, self.comparison, metric, parts)
             self._write(metric, list(self._margins[metric].values()))
-        return self._margins[metric][slice_id]
+        return self._margins[metric]
 
     @cached_property
     def cells(self) -> list[Row]:

@@ -18,9 +18,9 @@ import pytest
 from harness.candidate import Candidate
 from harness.errors import Unsupported, VoxgateError
 from harness.plugin import options, rootdir, select
-from harness.plugin.house import HOUSE, House, new_folder
+from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.record import ROWS, plainly
-from harness.report.allure import configure_results
+from harness.report.allure import configure_results, finish_results
 from harness.report.summary import plan_table, summary
 from harness.row import Row
 from harness.targets.registry import registry
@@ -95,6 +95,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     builds = _selected(session.items)
     if builds:
+        make_latest(house.folder)
         _checked(house, lambda: _plan(house, builds))
 
 
@@ -148,7 +149,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
-    house.run.write("run", _facts(session.config, house))
+    facts = _facts(session.config, house)
+    house.run.write("run", facts)
+    finish_results(house.folder, facts["environment"])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -224,7 +227,7 @@ def _speaker(config: pytest.Config) -> Callable[[str], None]:
     def say(text: str) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         capture = config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None or config.option.verbose < 0:
+        if reporter is None or capture is None or config.option.verbose < 0:
             return
         with capture.global_and_fixture_disabled():
             reporter.ensure_newline()

@@ -76,14 +76,17 @@ class House:
 
 
 def new_folder(work: Path) -> Path:
-    """A fresh folder for this run's records, with ``runs/latest`` pointing to it."""
-    runs = work / "runs"
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    """A fresh folder for this run's records."""
+    folder = work / "runs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     try:
-        (runs / name).mkdir(parents=True)
-        link = runs / f".{LATEST}-{os.getpid()}"
-        link.symlink_to(name, target_is_directory=True)
-        link.replace(runs / LATEST)
+        folder.mkdir(parents=True)
     except OSError as error:
-        raise disk_error(error, runs / name) from error
-    return runs / name
+        raise disk_error(error, folder) from error
+    return folder
+
+
+def make_latest(folder: Path) -> None:
+    """Point ``runs/latest`` to a run that judges; one that merely lists tests is not worth a report."""
+    link = folder.with_name(f".{LATEST}-{os.getpid()}")
+    link.symlink_to(folder.name, target_is_directory=True)
+    link.replace(folder.with_name(LATEST))

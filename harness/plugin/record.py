@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
 from harness.plugin.house import House
+from harness.report.allure import tell
 from harness.row import Row
 from harness.verdict import Outcome, worst
 
@@ -24,6 +25,7 @@ def record(node: pytest.Item, house: House, *rows: Row) -> None:
     row = next(row for row in rows if row.outcome is outcome)
     node.user_properties += [(name, getattr(row, name)) for name in FIGURES]
     node.user_properties.append(("verdict", outcome.value))
+    tell(rows)
     settle(house, row)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
 from harness.gates.judged import floor_id
 from harness.plugin.house import House
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
-PERCENTILES = ("p50", "p95", "p99")
 SIZES = ("file", "weights", "activations", "rss")
 
 
@@ -47,10 +46,19 @@ def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]
             path = (recipe.target, recipe.runtime)
             if gate == "parity" and path in paths:  # recipes of one runtime share their float path
                 continue
-            if gate == "layers" and candidate.budgets(recipe).layers is None:
+            if not _limited(candidate.budgets(recipe), gate):
                 continue
             paths.add(path)
             yield candidate, recipe
+
+
+def _limited(budgets: Budgets, gate: str | None) -> bool:
+    """Whether the candidate sets any limit for a gate that has one row a build."""
+    if gate == "layers":
+        return budgets.layers is not None
+    if gate in ("latency_ms", "end_to_end_ms"):
+        return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())
+    return gate != "cells" or budgets.drop.cell is not None
 
 
 def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
@@ -66,8 +74,6 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
         for floor in candidate.floors:
             for of in ("golden", "artifact") if floor.of == "both" else (floor.of,):
                 yield (floor_id(of, floor.metric, floor.slice),)
-    elif gate in ("latency_ms", "end_to_end_ms"):
-        yield from ((name,) for name in PERCENTILES if getattr(getattr(budgets, gate), name) is not None)
     elif gate == "footprint":
         units = {"rss": "rss_mib"}
         yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)

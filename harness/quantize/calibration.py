@@ -94,9 +94,7 @@ def doubts(
         found.append(f"only {len(clips)} clips set the ranges, at least {fewest} should")
     level = float(np.median(levels_db)) if len(levels_db) else -np.inf
     if not level >= QUIETEST_DBFS:
-        found.append(
-            f"its median level is {level:.0f} dBFS, below {QUIETEST_DBFS:g}: speech will exceed its ranges"
-        )
+        found.append(f"its median level is {level:.0f} dBFS, below {QUIETEST_DBFS:g}: speech will exceed its ranges")
     heard = sorted({clip.accent for clip in clips})
     if len(heard) == 1 and len(accents) > 1:
         found.append(f"only the accent {heard[0]!r} is heard, of {len(accents)} in the corpus")

@@ -54,12 +54,15 @@ def tell(rows: Sequence[Row]) -> None:
     if not rows:
         return
     row = next((row for row in rows if row.outcome is not Outcome.PASS), rows[0])
-    for name, value in (("epic", row.candidate), ("feature", row.build), ("story", row.gate)):
-        getattr(allure.dynamic, name)(value)
-    allure.dynamic.parent_suite(row.candidate)
-    allure.dynamic.suite(row.build)
-    allure.dynamic.sub_suite(row.gate)
-    allure.dynamic.title(f"{row.gate}: {row.slice if len(rows) == 1 else 'every cell'}")
+    tell_one: Any = allure.dynamic  # untyped
+    for names, value in (
+        (("epic", "parent_suite"), row.candidate),
+        (("feature", "suite"), row.build),
+        (("story", "sub_suite"), row.gate),
+        (("title",), f"{row.gate}: {row.slice}"),
+    ):
+        for name in names:
+            getattr(tell_one, name)(value)
     with allure.step(f"judge: {row.outcome.value}, {row.detail}"):
         _attach(json.dumps([each.as_json() for each in rows], indent=1), "figures", allure.attachment_type.JSON)
 

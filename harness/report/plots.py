@@ -26,8 +26,8 @@ def heatmap(rows: Sequence[Row], title: str) -> bytes:
     Cells that FAIL are outlined and their figure is bold; cells without data are hatched.
     """
     grid = {_coordinates(row.slice): row for row in rows if row.value is not None}
-    accents = sorted({accent for accent, _ in grid if accent}) + [""]
-    conditions = _ordered({condition: None for _, condition in grid if condition}) + [""]
+    accents = [*sorted({accent for accent, _ in grid if accent}), ""]
+    conditions = [*dict.fromkeys(condition for _, condition in grid if condition), ""]
     values = np.full((len(accents), len(conditions)), np.nan)
     for (accent, condition), row in grid.items():
         values[accents.index(accent), conditions.index(condition)] = row.value
@@ -83,11 +83,8 @@ def _coordinates(slice_id: str) -> tuple[str, str]:
     return parts.get("accent", ""), parts.get("condition", "")
 
 
-def _ordered(names: dict[str, None]) -> list[str]:
-    return list(names)
-
-
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": "voxgate"})
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", metadata={"Software": "voxgate"})
     return buffer.getvalue()

@@ -151,6 +151,10 @@ class Target(ABC):
         """What, beside recipe and tool versions, changes a build: part of the cache key."""
         return {}
 
+    def provision(self, say: Progress) -> None:
+        """Install what builds need, unless it is there. Raises ToolchainError where that fails."""
+        del say  # most targets need nothing beyond voxgate's own dependencies
+
     @abstractmethod
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         """Raise Unsupported, with the remedy, where this target cannot honour the recipe."""

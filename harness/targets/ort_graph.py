@@ -27,8 +27,19 @@ MOVES = frozenset(  # copy values and compute none: nothing is lost where one of
 )
 FLOATS = frozenset({"float", "float16", "double", "bfloat16"})
 BYTES = {
-    "float": 4, "float16": 2, "bfloat16": 2, "double": 8, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2,
-    "int32": 4, "uint32": 4, "int64": 8, "uint64": 8, "bool": 1,
+    "float": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "double": 8,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "bool": 1,
 }
 DTYPES = {"float": "float32", "double": "float64"}
 PROVIDERS = ["CPUExecutionProvider"]
@@ -120,9 +131,7 @@ def _value(argument: Any) -> Value:
     return Value(dtype, math.prod(argument.shape) * BYTES[dtype])
 
 
-def _node(
-    node: onnx.NodeProto, values: dict[str, Value], units: dict[str, str], origin: Origins, int8: bool
-) -> Node:
+def _node(node: onnx.NodeProto, values: dict[str, Value], units: dict[str, str], origin: Origins, int8: bool) -> Node:
     taken = [values[name].dtype for name in node.input if name in values]  # activations: values has no constants
     written = [values[name].dtype for name in node.output if name in values]
     dtype = (taken or written or ["unknown"])[0]

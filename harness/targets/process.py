@@ -76,7 +76,11 @@ def _supervise(child: Child, folder: Path, scratch: Path) -> str | None:
         try:
             process = subprocess.Popen(
                 [child.python, "-I", child.worker.resolve(), folder],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=scratch, env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=scratch,
+                env=environment,
                 start_new_session=True,
             )
         except OSError as error:

@@ -104,8 +104,12 @@ class Rk3588(Target):
     def _compile(self, job: Job, subject: str) -> dict[str, Any]:
         try:
             return toolchain.run_worker(
-                toolchain.needed(TOOLCHAIN), WORKER, self._request(job.recipe), job.folder,
-                subject=subject, environment=ENVIRONMENT,
+                toolchain.needed(TOOLCHAIN),
+                WORKER,
+                self._request(job.recipe),
+                job.folder,
+                subject=subject,
+                environment=ENVIRONMENT,
             )
         except ToolchainError as error:
             remedies = [remedy for sign, remedy in REMEDIES.items() if sign in str(error)]

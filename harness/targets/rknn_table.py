@@ -86,8 +86,9 @@ def _table(lines: list[str]) -> list[str]:
     titles = [number for number, line in enumerate(lines) if line.strip() == TITLE]
     if not titles:
         raise ValueError("there is none in its output")
-    blocks = [list(block) for rule, block in groupby(lines[titles[-1] + 1 :], lambda line: bool(RULE.match(line)))
-              if not rule]
+    blocks = [
+        list(block) for rule, block in groupby(lines[titles[-1] + 1 :], lambda line: bool(RULE.match(line))) if not rule
+    ]
     rules = sum(bool(RULE.match(line)) for line in lines[titles[-1] + 1 :])
     if rules < 3 or len(blocks) < 2:
         raise ValueError("it is cut short")

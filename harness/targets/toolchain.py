@@ -163,8 +163,19 @@ class Installer:
     def _pip_command(self, requirements: Path) -> list[str | Path]:
         # --no-deps: each list is closed, and rknn-toolkit2 declares pins that cannot be met together.
         return [
-            self.folder / "bin" / "python", "-m", "pip", "install", "--require-hashes", "--no-deps",
-            "--only-binary", ":all:", "--progress-bar", "off", "--no-input", "-r", requirements,
+            self.folder / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--progress-bar",
+            "off",
+            "--no-input",
+            "-r",
+            requirements,
         ]
 
     def _call(self, command: Sequence[str | Path]) -> int:
