@@ -20,14 +20,14 @@ from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate, Floor, Recipe
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, end_to_end, environment
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
-from harness.score.slices import Slice, cells, margins, parse
+from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Features, Logits, Progress
 from harness.targets.registry import registry
 
@@ -37,7 +37,7 @@ FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnx
 PARITY_CLIPS = 200
 TIMED_CLIPS = 64
 UNKNOWN = "unknown"
-FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # what golden is made by
+FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
 
 
 @dataclass(slots=True)
@@ -113,8 +113,15 @@ class Run:
     def cells(self, candidate: Candidate) -> list[Slice]:
         return cells(self.corpus(candidate).groups, conditions(candidate))
 
-    def slice(self, candidate: Candidate, text: str) -> Slice:
-        return parse(text, self.corpus(candidate).groups, candidate.head.unseen_accents, conditions(candidate))
+    def floors(self, candidate: Candidate, of: str) -> dict[str, tuple[Floor, Slice]]:
+        """Floors on ``golden`` or ``artifact`` by their id, patterns of slices spelled out."""
+        groups = self.corpus(candidate).groups
+        return {
+            f"{floor.metric}:{part.id}": (floor, part)
+            for floor in candidate.floors
+            if "both" in (floor.of, of) or floor.of == of
+            for part in matching(floor.slice, groups, candidate.head.unseen_accents, conditions(candidate))
+        }
 
     def write(self, name: str, value: Any) -> None:
         """One JSON record of a finished stage, below the run's folder."""
@@ -156,9 +163,7 @@ class Run:
                 f"{candidate.name}: model.toml lists {len(candidate.labels)} labels, but {candidate.model.name} "
                 f"gives {onnx.output_shape[-1]} outputs; list every label in the order of the outputs."
             )
-        self.corpus(candidate)
-        for floor in candidate.floors:
-            self.slice(candidate, floor.slice)
+        self.floors(candidate, "both")
 
     def _features(self, candidate: Candidate, condition: str) -> Features:
         renditions = self.renditions(candidate, condition)
@@ -278,14 +283,9 @@ class Run:
         return registry()[recipe.target].board(recipe).rss(self.artifact(candidate, recipe), window)
 
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
-        stored = self.golden(candidate)
-        return compare(
-            self.clips(candidate),
-            candidate.labels,
-            candidate.head.background,
-            {condition: golden.logits for condition, golden in stored.items()},
-            self.outputs(candidate, recipe),
-        )
+        golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
+        tested = golden if recipe == FLOAT else self.outputs(candidate, recipe)
+        return compare(self.clips(candidate), candidate.labels, candidate.head.background, golden, tested)
 
 
 def conditions(candidate: Candidate) -> list[str]:

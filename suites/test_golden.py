@@ -1,6 +1,8 @@
-"""Golden: the committed float outputs still belong to this model, front end and corpus."""
+"""Golden: the float model is good enough, and its committed outputs still belong to it and its corpus."""
 
 from __future__ import annotations
+
+import pytest
 
 from harness.gates import stored
 
@@ -12,3 +14,8 @@ def test_golden(candidate, house, run, golden, record):
 
 def test_unused(candidate, house, record):
     record(stored.unused(candidate, house.candidates))
+
+
+@pytest.mark.gate("golden floor")
+def test_floor(float_judged, slice_id, record):
+    record(float_judged.floors[slice_id])

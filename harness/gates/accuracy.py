@@ -17,7 +17,7 @@ from harness.score.keyword import Comparison
 from harness.score.slices import Slice
 from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen
 
-METRICS = ("drop", "flips", "sqnr")
+FLOORS = ("recall", "score")  # gates of absolute floors: of keyword clips, of all clips
 UNITS = {"drop": "points", "flips": "%", "sqnr": "dB"}
 
 
@@ -41,18 +41,26 @@ def judge(build: Build, comparison: Comparison, metric: str, parts: Sequence[Sli
 
 
 def floors(build: Build, comparison: Comparison, wanted: Mapping[str, tuple[Floor, Slice]]) -> dict[str, Row]:
-    """Rows of the absolute floors, keyed as ``wanted`` is."""
+    """Rows of the absolute floors on the tested outputs, keyed as ``wanted`` is."""
     confidence = build.candidate.budgets(build.recipe).confidence
     figures: dict[str, Estimate] = {}
     for name, (floor, part) in wanted.items():
-        of = name.split(":", 1)[0]
-        share = comparison.accuracy(part, confidence, build.seed, of=of, keywords=floor.metric == "recall")
+        share = comparison.accuracy(part, confidence, build.seed, keywords=floor.metric == "recall")
         figures[name] = percent(share)
     harm = holm({name: figures[name].harm(wanted[name][0].min, True) for name in wanted})
     rows = {}
     for name, (floor, part) in wanted.items():
-        row = _row(build, "floor", part, figures[name], Limit(floor.min, least=True), harm[name], confidence, "%")
-        rows[name] = replace(row, slice=f"{name.split(':', 1)[0]} {floor.metric}, {part.id}")
+        row = _row(
+            build,
+            "recall" if floor.metric == "recall" else "score",
+            part,
+            figures[name],
+            Limit(floor.min, least=True),
+            harm[name],
+            confidence,
+            "%",
+        )
+        rows[name] = row
     return rows
 
 
@@ -92,7 +100,7 @@ def _estimate(comparison: Comparison, metric: str, part: Slice, confidence: floa
 def _row(
     build: Build, gate: str, part: Slice, figure: Estimate, limit: Limit, harm: float, confidence: float, unit: str
 ) -> Row:
-    cell = part.kind == "cell" and gate != "floor"
+    cell = part.kind == "cell" and gate not in FLOORS
     outcome = (screen if cell else decide)(figure, limit, harm, confidence)
     return build.row(
         gate,
@@ -111,7 +119,13 @@ def _row(
 
 
 def _detail(gate: str, part: Slice, figure: Estimate, limit: Limit, harm: float, outcome: Outcome, unit: str) -> str:
-    what = {"accuracy": "accuracy drop", "flips": "flipped decisions", "sqnr": "logit SQNR", "floor": "score"}[gate]
+    what = {
+        "accuracy": "accuracy drop",
+        "flips": "flipped decisions",
+        "sqnr": "logit SQNR",
+        "recall": "keyword recall",
+        "score": "share decided right",
+    }[gate]
     size = f"n={figure.n} renderings of {figure.clips} clips, {figure.clusters} speakers"
     rule = f"limit {'at least' if limit.least else 'at most'} {limit.value:g} {unit}"
     text = f"{what} on {part.id} {figure.value:.2f} {unit} [{figure.low:.2f}, {figure.high:.2f}], {rule}, {size}"

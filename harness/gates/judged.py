@@ -7,7 +7,7 @@ from functools import cached_property
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.row import Row
-from harness.run import Run
+from harness.run import FLOAT, Run
 from harness.score.keyword import Comparison
 
 
@@ -42,23 +42,13 @@ class Judged:
         return rows
 
     @cached_property
-    def _floors(self) -> dict[str, Row]:
-        candidate = self.build.candidate
-        wanted = {
-            floor_id(of, floor.metric, floor.slice): (floor, self.run.slice(candidate, floor.slice))
-            for floor in candidate.floors
-            for of in (("golden", "artifact") if floor.of == "both" else (floor.of,))
-        }
-        return accuracy.floors(self.build, self.comparison, wanted)
-
-    def floor(self, name: str) -> Row:
-        return self._floors[name]
+    def floors(self) -> dict[str, Row]:
+        """Rows of the candidate's floors, keyed as Run.floors is."""
+        of = "golden" if self.build.recipe == FLOAT else "artifact"
+        rows = accuracy.floors(self.build, self.comparison, self.run.floors(self.build.candidate, of))
+        self._write("floors", list(rows.values()))
+        return rows
 
     def _write(self, name: str, rows: list[Row]) -> None:
         build = self.build
         self.run.write(f"{build.candidate.name}/{build.recipe.id}/{name}", [row.as_json() for row in rows])
-
-
-def floor_id(of: str, metric: str, part: str) -> str:
-    """How a floor is named in a test's parameters: ``golden:recall:accents=native``."""
-    return f"{of}:{metric}:{part}"

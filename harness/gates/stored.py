@@ -8,7 +8,7 @@ from harness import golden as goldens
 from harness.candidate import Candidate
 from harness.golden import Golden
 from harness.row import Row
-from harness.run import conditions
+from harness.run import FLOAT, conditions
 from harness.verdict import Outcome
 
 
@@ -36,8 +36,8 @@ def unused(candidate: Candidate, candidates: Mapping[str, Candidate]) -> Row:
 def _row(candidate: Candidate, part: str, n: int, outcome: Outcome, value: float, detail: str) -> Row:
     return Row(
         candidate=candidate.name,
-        target="float",
-        recipe="golden",
+        target=FLOAT.target,
+        recipe=FLOAT.name,
         gate="golden",
         slice=part,
         value=value,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
     facts = _facts(session.config, house)
     house.run.write("run", facts)
-    finish_results(house.folder, facts["environment"])
+    finish_results(session.config, house.folder, facts["environment"])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -192,6 +192,9 @@ def _plan(house: House, builds: list[tuple[str, str]]) -> None:
         except Unsupported:
             continue  # its tests skip, each with this reason
         decidable += house.plan(candidate, candidate.recipe(recipe_id))
+    for target in sorted({recipe_id.partition("/")[0] for _, recipe_id in builds}):
+        with suppress(VoxgateError):  # remembered: the target's own tests say it
+            house.run.provision(target)
     house.run.write("plan", [entry.record() for entry in decidable])
     house.say(plan_table(decidable))
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
 from harness.plugin.house import House
-from harness.report.allure import tell
+from harness.report.allure import place, tell
 from harness.row import Row
 from harness.verdict import Outcome, worst
 
@@ -77,23 +77,23 @@ def _outcome(error: VoxgateError) -> Outcome:
 def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
     params = getattr(node, "callspec", None)
     values = params.params if params else {}
-    keep(
-        node,
-        Row(
-            candidate=str(values.get("candidate", "")),
-            target=str(values.get("target", "any")),
-            recipe=str(values.get("recipe", "")),
-            gate=node.path.stem.removeprefix("test_"),
-            slice=str(values.get("slice_id", "overall")),
-            value=None,
-            unit="",
-            limit=None,
-            low=None,
-            high=None,
-            n=0,
-            clusters=None,
-            evidence="",
-            outcome=outcome,
-            detail=why,
-        ),
+    test = getattr(node, "originalname", node.name).removeprefix("test_").replace("_", " ")
+    row = Row(
+        candidate=str(values.get("candidate", "")),
+        target=str(values.get("target", "any")),
+        recipe=str(values.get("recipe", "")),
+        gate=node.path.stem.removeprefix("test_"),
+        slice=f"{test} {values.get('slice_id', '')}".strip(),
+        value=None,
+        unit="",
+        limit=None,
+        low=None,
+        high=None,
+        n=0,
+        clusters=None,
+        evidence="",
+        outcome=outcome,
+        detail=why,
     )
+    keep(node, row)
+    place(row)

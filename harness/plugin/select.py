@@ -11,7 +11,6 @@ import pytest
 
 from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
-from harness.gates.judged import floor_id
 from harness.plugin.house import House
 from harness.targets.registry import known_target
 
@@ -26,8 +25,7 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     marker = metafunc.definition.get_closest_marker("gate")
     gate = marker.args[0] if marker else None
     if "recipe" not in names:
-        params = [_candidate_param(candidate) for candidate in house.candidates.values()]
-        metafunc.parametrize("candidate", params, indirect=True)
+        _parametrize_golden(metafunc, house)
         return
     columns = ("candidate", "target", "recipe", *(["slice_id"] if "slice_id" in names else []))
     params = []
@@ -36,6 +34,26 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
         for values in _rows(house, candidate, recipe, gate) if "slice_id" in names else [()]:
             params.append(pytest.param(*base, *values, marks=_marks(recipe), id="-".join((*base, *values))))
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
+
+
+def _parametrize_golden(metafunc: pytest.Metafunc, house: House) -> None:
+    """Tests of golden have no target of their own: they carry the mark of every target of the candidate."""
+    sliced = "slice_id" in metafunc.fixturenames
+    params = []
+    for candidate in house.candidates.values():
+        targets = sorted({known_target(recipe.target, candidate.name).name for recipe in candidate.recipes})
+        marks = [getattr(pytest.mark, target) for target in targets]
+        for values in _floors(house, candidate, "golden") if sliced else [()]:
+            params.append(pytest.param(candidate.name, *values, marks=marks, id="-".join((candidate.name, *values))))
+    columns = ("candidate", "slice_id") if sliced else ("candidate",)
+    metafunc.parametrize(columns, params, indirect=["candidate"])
+
+
+def _floors(house: House, candidate: Candidate, of: str) -> Iterator[tuple[str]]:
+    try:
+        yield from ((name,) for name in house.run.floors(candidate, of))
+    except Unsupported:  # its corpus is not here: one test that skips with the reason
+        yield (NO_SLICE,)
 
 
 def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]]:
@@ -71,20 +89,12 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
             return
         yield from ((part.id,) for part in parts if limits.limit(part.id, part.kind) is not None)
     elif gate == "floor":
-        for floor in candidate.floors:
-            for of in ("golden", "artifact") if floor.of == "both" else (floor.of,):
-                yield (floor_id(of, floor.metric, floor.slice),)
+        yield from _floors(house, candidate, "artifact")
     elif gate == "footprint":
         units = {"rss": "rss_mib"}
         yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)
 
 
-def _candidate_param(candidate: Candidate) -> object:
-    targets = sorted({recipe.target for recipe in candidate.recipes})
-    marks = [getattr(pytest.mark, target) for target in targets]
-    return pytest.param(candidate.name, marks=marks, id=candidate.name)
-
-
 def _marks(recipe: Recipe) -> list[pytest.MarkDecorator]:
-    # One board is used by one worker; without xdist the group mark is not registered and not needed.
+    # One board is used by one worker.
     return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(recipe.target)]

@@ -61,10 +61,9 @@ class Comparison:
         flipped = (decisions(self.golden) != tested) | (tested == NO_DECISION)
         return self._share(flipped.astype(np.float64), self.where(part), confidence, seed)
 
-    def accuracy(self, part: Slice, confidence: float, seed: int, *, of: str, keywords: bool) -> Estimate:
-        """Share decided right by ``of`` ("golden" or "artifact"); of keyword clips alone: recall."""
-        logits = self.golden if of == "golden" else self.tested
-        right = decisions(logits) == self.truth
+    def accuracy(self, part: Slice, confidence: float, seed: int, *, keywords: bool) -> Estimate:
+        """Share of the tested decisions that are right; of keyword clips alone: recall."""
+        right = decisions(self.tested) == self.truth
         mask = self.where(part) & self.keyword if keywords else self.where(part)
         return self._share(right.astype(np.float64), mask, confidence, seed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from harness.errors import CandidateError, nearest
@@ -60,16 +61,22 @@ def cells(accents: Mapping[str, str], conditions: Sequence[str]) -> list[Slice]:
     ]
 
 
-def parse(text: str, accents: Mapping[str, str], unseen: Collection[str], conditions: Sequence[str]) -> Slice:
-    """A slice by its id, also a group under one condition: ``accents=native,condition=clean``."""
-    known = {s.id: s for s in (*margins(accents, unseen, conditions), *cells(accents, conditions))}
+def matching(
+    pattern: str, accents: Mapping[str, str], unseen: Collection[str], conditions: Sequence[str]
+) -> list[Slice]:
+    """Slices whose id matches a shell-like pattern: ``accent=*,condition=clean`` is one for each accent.
+
+    Beside margins and cells there are groups under one condition: ``accents=native,condition=clean``.
+    """
+    known = {part.id: part for part in (*margins(accents, unseen, conditions), *cells(accents, conditions))}
     for name, members in groups(accents, unseen).items():
         for condition in conditions:
             slice_id = f"accents={name},condition={condition}"
             known[slice_id] = Slice(slice_id, "cell", members, condition)
-    if text not in known:
+    found = [part for slice_id, part in known.items() if fnmatchcase(slice_id, pattern)]
+    if not found:
         raise CandidateError(
-            f"no slice is named {text!r}{nearest(text, known)}. Slices are overall, accents=native|seen|unseen, "
+            f"no slice is named {pattern!r}{nearest(pattern, known)}. Slices are overall, accents=native|seen|unseen, "
             "accent=A, condition=C, and accent=A,condition=C of the candidate's corpus."
         )
-    return known[text]
+    return found
