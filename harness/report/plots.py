@@ -3,84 +3,168 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import ScalarFormatter
 
+from harness.measure import percentile
 from harness.row import Row
 from harness.verdict import Outcome
 
 WEAKEST_SCALE = 5.0  # points; smaller drops must not look alarming
+WIDE = 5.0  # times the median: a spike beyond it asks for a logarithmic axis
 DPI = 110
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+ALL = "all"
+OUTLINES: dict[Outcome, tuple[str, Literal["-", "--"]]] = {
+    Outcome.FAIL: ("black", "-"),
+    Outcome.INCONCLUSIVE: ("#b07000", "--"),
+}
+
+
+def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows a heatmap shows: cells and margins of the accuracy drop that have a figure."""
+    return [row for row in rows if row.gate == "accuracy" and row.value is not None]
 
 
 def heatmap(rows: Sequence[Row], title: str) -> bytes:
     """Accuracy drop in points of every cell, with the margins of accents and conditions around it.
 
-    Cells that FAIL are outlined and their figure is bold; cells without data are hatched.
+    Slices that FAIL are outlined, INCONCLUSIVE ones dashed; cells without a figure are hatched. The
+    last column and the rows below the line are margins: each accent, each group, all.
     """
-    grid = {_coordinates(row.slice): row for row in rows if row.value is not None}
-    accents = [*sorted({accent for accent, _ in grid if accent}), ""]
-    conditions = [*dict.fromkeys(condition for _, condition in grid if condition), ""]
-    values = np.full((len(accents), len(conditions)), np.nan)
-    for (accent, condition), row in grid.items():
-        values[accents.index(accent), conditions.index(condition)] = row.value
-    figure = Figure(figsize=(1.1 * len(conditions) + 2.6, 0.32 * len(accents) + 1.9), dpi=DPI, layout="constrained")
+    return _heatmap(tuple(accuracy_rows(rows)), title)
+
+
+@lru_cache(maxsize=8)  # every failing slice of a build shows the same one
+def _heatmap(rows: tuple[Row, ...], title: str) -> bytes:
+    grid = {_place(row.slice): row for row in rows}
+    accents, groups, conditions = _axes_of(grid)
+    ys = [*accents, *groups]
+    values = np.full((len(ys), len(conditions)), np.nan)
+    for (y, x), row in grid.items():
+        values[ys.index(y), conditions.index(x)] = row.value
+    figure = Figure(
+        figsize=(0.95 * len(conditions) + 2.6, 0.34 * len(ys) + 2.4), dpi=DPI, layout="constrained", facecolor="white"
+    )
     axes = figure.add_subplot()
     scale = max(WEAKEST_SCALE, float(np.nanmax(np.abs(values), initial=0.0)))
     image = axes.imshow(values, cmap="RdBu_r", vmin=-scale, vmax=scale, aspect="auto")
-    axes.set_facecolor("0.92")
-    axes.set_xticks(range(len(conditions)), [c or "all" for c in conditions], rotation=30, ha="right")
-    axes.set_yticks(range(len(accents)), [a or "all" for a in accents])
-    axes.axhline(len(accents) - 1.5, color="0.3", linewidth=1)
-    axes.axvline(len(conditions) - 1.5, color="0.3", linewidth=1)
-    for (accent, condition), row in grid.items():
-        _cell(axes, conditions.index(condition), accents.index(accent), row, scale)
-    figure.colorbar(image, ax=axes, label="points of accuracy lost (red: worse than float)", shrink=0.8)
-    sizes = sorted({row.n for row in grid.values() if row.screened})
-    count = f"n = {sizes[0]} to {sizes[-1]} renderings a cell; " if sizes else ""
-    axes.set_title(f"{title}\n{count}outlined: FAIL", fontsize=10)
+    sizes = sorted({row.n for row in rows if row.screened})
+    for j, accent in enumerate(ys):
+        for i, condition in enumerate(conditions):
+            _cell(axes, i, j, grid.get((accent, condition)), scale, accent in groups, len(sizes) > 1)
+    _label(axes, accents, groups, conditions)
+    figure.colorbar(image, ax=axes, label="points of accuracy lost (red: worse than float)", shrink=0.8, pad=0.02)
+    axes.set_title(f"{title}\n{_count(sizes)}", fontsize=10)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return _png(figure)
 
 
 def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
-    """Every sample in milliseconds, spikes included, with the percentiles marked."""
-    figure = Figure(figsize=(7, 3), dpi=DPI, layout="constrained")
+    """Every sample in milliseconds, spikes included, with the percentiles that so many samples support."""
+    figure = Figure(figsize=(7.2, 3.2), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    axes.hist(samples_ms, bins=80, color="#4477aa")
+    least, most = float(samples_ms.min()), float(samples_ms.max())
+    wide = least > 0 and most > WIDE * float(np.median(samples_ms))
+    edges = np.geomspace(least, most, 81) if wide else np.linspace(least, most + 1e-9, 81)
+    axes.hist(samples_ms, bins=edges.tolist(), color="#6699cc")
+    if wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ScalarFormatter())
+        axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.set_yscale("symlog", linthresh=1)  # one spike among hundreds must stay visible
-    for (name, q), style in zip(QUANTILES.items(), ("-", "--", ":"), strict=True):
-        value = float(np.quantile(samples_ms, q, method="inverted_cdf"))
-        axes.axvline(value, color="#aa3333", linestyle=style, label=f"{name} {value:.3g} ms")
-    axes.set_xlabel("ms")
+    axes.set_ylim(0)
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    for (name, found), style in zip(quantiles(samples_ms).items(), ("-", "--", ":"), strict=False):
+        axes.axvline(found, color="#aa2222", linestyle=style, label=f"{name} {found:.3g} ms")
+    axes.axvline(most, color="0.4", linewidth=0.8, label=f"worst {most:.3g} ms")
+    axes.set_xlabel("milliseconds")
     axes.set_ylabel("rounds")
-    axes.set_title(f"{title}, n = {len(samples_ms)}", fontsize=10)
-    axes.legend()
+    axes.set_title(f"{title}, n = {len(samples_ms)} rounds", fontsize=10)
+    axes.legend(fontsize=8)
     return _png(figure)
 
 
-def _cell(axes: Axes, x: int, y: int, row: Row, scale: float) -> None:
+def quantiles(samples_ms: npt.NDArray[np.float64]) -> dict[str, float]:
+    """The percentiles in milliseconds that so many samples support, by name."""
+    found = {name: percentile(samples_ms, q).value for name, q in QUANTILES.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _axes_of(grid: dict[tuple[str, str], Row]) -> tuple[list[str], list[str], list[str]]:
+    accents = sorted({y for y, _ in grid if y != ALL and not y.endswith(" accents")})
+    groups = [y for y in dict.fromkeys(y for y, _ in grid) if y.endswith(" accents")]
+    conditions = [x for x in dict.fromkeys(x for _, x in grid) if x != ALL]
+    return accents, [*groups, ALL], [*conditions, ALL]
+
+
+def _cell(axes: Axes, x: int, y: int, row: Row | None, scale: float, group: bool, sized: bool) -> None:
+    if row is None:
+        if not group:  # a group is judged over all conditions alone: its empty cells lack nothing
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.75", hatch="///", lw=0))
+        return
     value = float(row.value or 0.0)
-    failed = row.outcome is Outcome.FAIL
-    colour = "white" if abs(value) > 0.6 * scale else "black"
+    text = f"{value:.1f}".replace("-0.0", "0.0") + (f"\nn={row.n}" if sized and row.screened else "")
     axes.text(
-        x, y, f"{value:.1f}", ha="center", va="center", fontsize=7, color=colour,
-        fontweight="bold" if failed else "normal",
-    )  # fmt: skip
-    if failed:
-        axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fill=False, edgecolor="black", linewidth=1.8))
+        x,
+        y,
+        text,
+        ha="center",
+        va="center",
+        fontsize=6 if sized and row.screened else 8,
+        color="white" if math.isfinite(value) and abs(value) > 0.55 * scale else "black",
+        fontweight="bold" if row.outcome is Outcome.FAIL else "normal",
+    )
+    if row.outcome in OUTLINES:
+        colour, style = OUTLINES[row.outcome]
+        box = Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=colour, linestyle=style, lw=1.8)
+        axes.add_patch(box)
 
 
-def _coordinates(slice_id: str) -> tuple[str, str]:
-    """(accent, condition) of a cell or margin; an empty word stands for all."""
+def _label(axes: Axes, accents: list[str], groups: list[str], conditions: list[str]) -> None:
+    names = [*conditions[:-1], "all conditions"]
+    axes.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(accents) + len(groups)), [*accents, *groups[:-1], "all accents"], fontsize=8)
+    axes.tick_params(length=0)
+    axes.axhline(len(accents) - 0.5, color="0.2", linewidth=1.2)
+    axes.axvline(len(conditions) - 1.5, color="0.2", linewidth=1.2)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _legend() -> list[Patch | Line2D]:
+    handles: list[Patch | Line2D] = [
+        Patch(fill=False, edgecolor=colour, linestyle=style, linewidth=1.8, label=outcome.value)
+        for outcome, (colour, style) in OUTLINES.items()
+    ]
+    return [*handles, Patch(facecolor="0.93", edgecolor="0.75", hatch="///", label="no figure")]
+
+
+def _count(sizes: list[int]) -> str:
+    if not sizes:
+        return "margins only: no cell has a limit"
+    return (
+        f"n = {sizes[0]} renderings a cell" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]} renderings a cell"
+    )
+
+
+def _place(slice_id: str) -> tuple[str, str]:
+    """(accent, condition) of a slice, ``all`` where it names none; a group stands as ``unseen accents``."""
     parts = dict(part.split("=", 1) for part in slice_id.split(",") if "=" in part)
-    return parts.get("accent", ""), parts.get("condition", "")
+    group = f"{parts['accents']} accents" if "accents" in parts else ALL
+    return parts.get("accent", group), parts.get("condition", ALL)
 
 
 def _png(figure: Figure) -> bytes:
