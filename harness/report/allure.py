@@ -1,7 +1,7 @@
 """Allure results: where they go, how a test stands in the tree, and what is attached to it.
 
 The tree reads candidate > build > gate > slice. Parameters are plain strings with stable values,
-because Allure's history of a test hangs on them.
+because Allure's history of a test hangs on them. Without allure-pytest nothing here costs time.
 """
 
 from __future__ import annotations
@@ -9,38 +9,27 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
+import time
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import allure
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import plots
+from harness.report import markup, plots
+from harness.report.environment import write_environment
 from harness.row import Row
 from harness.targets.base import Artifact
-from harness.verdict import Outcome
+from harness.verdict import Outcome, worst
 
 RESULTS = "allure-results"
-
-# Matched in this order against the message a test ends with (harness/plugin/record.py begins it).
-CATEGORIES = (
-    ("Placement: nodes off the accelerator", ("failed",), r"(?s).*FAIL .*falls back:.*"),
-    ("Over budget: latency, size, layers", ("failed",), r"(?s).*FAIL .*(ms|KiB|MiB|layers) \[?.*limit at most .*"),
-    ("Golden or corpus drift", ("failed", "broken"), r"(?s).*(FAIL|ERROR) .*golden.*"),
-    ("Model regression", ("failed",), r"(?s).*FAIL .*"),
-    ("Inconclusive: needs more data", ("failed", "skipped"), r"(?s).*INCONCLUSIVE .*"),
-    ("Not measured: needs a board", ("failed", "broken", "skipped"), r"(?s).*not measured.*"),
-    ("Unsupported here", ("failed", "broken", "skipped"), r"(?s).*UNSUPPORTED .*"),
-    ("Infrastructure: toolchain, disk, lab", ("failed", "broken"), r"(?s).*INFRA .*"),
-    ("Candidate or corpus unusable", ("failed", "broken"), r"(?s).*ERROR .*"),
-)
+PLACEMENT = ("node", "op", "dtype", "where", "falls back", "why")
 
 
 def configure_results(config: pytest.Config, folder: Path) -> None:
@@ -49,102 +38,127 @@ def configure_results(config: pytest.Config, folder: Path) -> None:
         config.option.allure_report_dir = str(folder / RESULTS)
 
 
+def results_folder(config: pytest.Config) -> Path | None:
+    """Where Allure results go; None where allure-pytest is not in use."""
+    found = getattr(config.option, "allure_report_dir", None)
+    return Path(found) if found else None
+
+
+def finish_results(config: pytest.Config, folder: Path, facts: Mapping[str, str]) -> None:
+    """Categories, environment and executor beside the results, where there are any."""
+    results = results_folder(config)
+    if results is None or not results.is_dir():
+        return
+    write_environment(results, facts)
+    if not (folder / RESULTS).exists():  # --alluredir: the report is still to be found by the run
+        (folder / RESULTS).symlink_to(results.resolve(), target_is_directory=True)
+
+
+def place(row: Row, part: str | None = None) -> None:
+    """Put the running test where it stands in the tree."""
+    dynamic: Any = allure.dynamic  # its functions carry no types
+    for name, value in (("epic", row.candidate), ("feature", row.build), ("story", row.gate)):
+        getattr(dynamic, name)(value)
+    dynamic.parent_suite(row.candidate)
+    dynamic.suite(row.build)
+    dynamic.sub_suite(row.gate)
+    dynamic.title(f"{row.gate}: {part or row.slice}")
+
+
 def tell(rows: Sequence[Row]) -> None:
-    """Place the running test in the tree and attach its rows."""
+    """Place the running test, and attach its rows below a step that says its verdict."""
     if not rows:
         return
-    row = next((row for row in rows if row.outcome is not Outcome.PASS), rows[0])
-    tell_one: Any = allure.dynamic  # untyped
-    for names, value in (
-        (("epic", "parent_suite"), row.candidate),
-        (("feature", "suite"), row.build),
-        (("story", "sub_suite"), row.gate),
-        (("title",), f"{row.gate}: {row.slice}"),
-    ):
-        for name in names:
-            getattr(tell_one, name)(value)
-    with allure.step(f"judge: {row.outcome.value}, {row.detail}"):
-        _attach(json.dumps([each.as_json() for each in rows], indent=1), "figures", allure.attachment_type.JSON)
-
-
-def finish_results(folder: Path, environment: Mapping[str, str]) -> None:
-    """Categories, environment and executor beside the results, where there are any."""
-    results = folder / RESULTS
-    if not results.is_dir():
-        return
-    categories = [
-        {"name": name, "matchedStatuses": list(statuses), "messageRegex": pattern}
-        for name, statuses, pattern in CATEGORIES
-    ]
-    (results / "categories.json").write_text(json.dumps(categories, indent=1), encoding="utf-8")
-    lines = [f"{re.sub(r'[^A-Za-z0-9_.-]', '_', key)}={value}" for key, value in sorted(environment.items())]
-    (results / "environment.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    executor = _executor()
-    if executor:
-        (results / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
+    outcome = worst([row.outcome for row in rows])
+    row = next(row for row in rows if row.outcome is outcome)
+    single = len(rows) == 1
+    place(row, _part(rows))
+    said = row.detail if single or outcome is not Outcome.PASS else f"{len(rows)} figures keep their limits"
+    with allure.step(f"judge: {outcome.value}, {said}"):
+        figures = json.dumps([each.as_json() for each in rows], indent=1)
+        allure.attach(figures, "figures", allure.attachment_type.JSON)
 
 
 class Show:
-    """What a gate shows beside its figure. ``name`` names the attachments."""
+    """What a gate shows beside its figure, of the build ``name``; ``results`` is None without Allure."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, results: Path | None) -> None:
         self.name = name
+        self.results = results
 
     def placement(self, artifact: Artifact) -> None:
-        nodes = artifact.placement.nodes
-        _attach(placement_html(artifact), "placement", allure.attachment_type.HTML)
-        buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerow(("node", "op", "dtype", "where", "fallback", "reason"))
-        writer.writerows((n.name, n.op, n.dtype, n.where, n.fallback, n.reason) for n in nodes)
-        _attach(buffer.getvalue(), "placement.csv", allure.attachment_type.CSV)
+        """Where every node runs: a table with fallbacks marked, and the same as CSV."""
+        if self.results is None:
+            return
+        allure.attach(placement_html(artifact), "placement", allure.attachment_type.HTML)
+        allure.attach(placement_csv(artifact), "placement.csv", allure.attachment_type.CSV)
 
     def heatmap(self, row: Row | None, judged: Judged) -> None:
-        """The heatmap on the overall slice, and on any slice that does not pass."""
-        if row is None or row.slice == "overall" or row.outcome is not Outcome.PASS:
-            rows = [*judged.cells, *judged.margins("drop").values()]
-            if rows:
-                title = f"{judged.build.candidate.name} on {judged.build.recipe.id}: accuracy drop against golden"
-                _attach(plots.heatmap(rows, title), "heatmap accent x condition", allure.attachment_type.PNG)
+        """Accent x condition and the margins: for ``row`` when overall or not PASS, always for None."""
+        wanted = row is None or row.slice == "overall" or row.outcome is not Outcome.PASS
+        if self.results is None or not wanted:
+            return
+        margins = list(judged.margins("drop").values())
+        if judged.cells or margins:
+            picture = plots.heatmap([*judged.cells, *margins], f"{self.name}: accuracy drop against golden")
+            allure.attach(picture, "heatmap accent x condition", allure.attachment_type.PNG)
+        if margins:
+            text = markup.page(self.name, markup.figures(margins))
+            allure.attach(text, "margins", allure.attachment_type.HTML)
 
     def latency(self, latency: Latency, title: str) -> None:
-        _attach(plots.histogram(latency.samples_ms, title), f"{title} histogram", allure.attachment_type.PNG)
-        slug = f"{self.name} {title}".replace(" ", "-")
-        figures = [
-            {"id": f"{slug}-{name}", "key": f"{slug} {name} ms", "value": value, "start": 0, "stop": 0}
-            for name, q in plots.QUANTILES.items()
-            if (value := float(np.quantile(latency.samples_ms, q, method="inverted_cdf"))) >= 0
-        ]
-        _attach(json.dumps(figures), f"{slug}-perf.json", allure.attachment_type.JSON)
+        """A histogram of every sample, and the percentiles for the report's page of metrics."""
+        if self.results is None:
+            return
+        name = f"{self.name} {title}"
+        allure.attach(plots.histogram(latency.samples_ms, name), f"{title} histogram", allure.attachment_type.PNG)
+        figures = json.dumps(performance(name, latency.samples_ms, time.time_ns() // 10**6), indent=1)
+        allure.attach(figures, f"{slug(name)}-perf.json", allure.attachment_type.JSON)
+        self.results.mkdir(parents=True, exist_ok=True)
+        (self.results / f"{slug(name)}-perf.json").write_text(figures, encoding="utf-8")  # read by this file name only
+
+
+def performance(name: str, samples_ms: npt.NDArray[np.float64], now_ms: int) -> list[dict[str, str | float]]:
+    """The percentiles that n allows, in Allure's shape; ``key`` is what history hangs on."""
+    return [
+        {"id": f"{slug(name)}-{quantile}", "key": f"{name} {quantile}", "value": value, "start": now_ms, "stop": now_ms}
+        for quantile, value in plots.quantiles(samples_ms).items()
+    ]
 
 
 def placement_html(artifact: Artifact) -> str:
     """The placement table, fallbacks marked."""
-    rows = "".join(
-        f"<tr style='background:{'#f8d0d0' if node.fallback else 'none'}'>"
-        + "".join(f"<td>{escape(str(cell))}</td>" for cell in (node.name, node.op, node.dtype, node.where, node.reason))
-        + "</tr>"
-        for node in artifact.placement.nodes
+    nodes = artifact.placement.nodes
+    lines = [(n.name, n.op, n.dtype, n.where, "falls back" if n.fallback else "", n.reason) for n in nodes]
+    said = (
+        f"<p>{len(nodes)} nodes, {len(artifact.placement.fallbacks)} off the target's unit or wider than asked for; "
+        f"evidence {artifact.placement.evidence}</p>"
     )
-    head = "".join(f"<th align=left>{name}</th>" for name in ("node", "op", "dtype", "where", "why"))
-    return (
-        "<!doctype html><meta charset=utf-8><style>body{font:13px sans-serif}td,th{padding:2px 8px}</style>"
-        f"<p>{escape(artifact.recipe.id)}: {len(artifact.placement.nodes)} nodes, "
-        f"{len(artifact.placement.fallbacks)} off the accelerator or wider than asked for (red); "
-        f"evidence {artifact.placement.evidence}</p><table>{head}{rows}</table>"
-    )
+    title = f"{artifact.candidate} on {artifact.recipe.id}: placement"
+    return markup.page(title, said + markup.table(PLACEMENT, lines, [node.fallback for node in nodes]))
 
 
-def _attach(body: str | bytes, name: str, kind: Any) -> None:
-    allure.attach(body, name=name, attachment_type=kind)
+def placement_csv(artifact: Artifact) -> str:
+    """The placement table, one node a line."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(PLACEMENT)
+    writer.writerows((n.name, n.op, n.dtype, n.where, n.fallback, n.reason) for n in artifact.placement.nodes)
+    return buffer.getvalue()
 
 
-def _executor() -> dict[str, str]:
-    for name, url, build in (
-        ("GitHub Actions", "GITHUB_SERVER_URL", "GITHUB_RUN_ID"),
-        ("GitLab CI", "CI_PIPELINE_URL", "CI_PIPELINE_ID"),
-        ("Jenkins", "BUILD_URL", "BUILD_NUMBER"),
-    ):
-        if build in os.environ:
-            return {"name": name, "buildName": os.environ[build], "buildUrl": os.environ.get(url, "")}
-    return {}
+def _part(rows: Sequence[Row]) -> str:
+    """What rows judged by one test have in common: ``inference p50`` and ``inference p99`` are ``inference``."""
+    if len(rows) > 1 and all(row.screened for row in rows):
+        return "every cell"
+    common: list[str] = []
+    for words in zip(*(row.slice.split() for row in rows), strict=False):
+        if len(set(words)) > 1:
+            break
+        common.append(words[0])
+    return " ".join(common) or "every slice"
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^\w.]+", "-", name)
