@@ -99,6 +99,6 @@ def run() -> list[Row]:
         row("accuracy", "accent=tr", 2.1, target="host", recipe="int8", evidence="host", high=4.4,
             outcome=Outcome.INCONCLUSIVE, detail="accuracy drop on accent=tr: needs about 210 more clips"),
         row("latency", "inference p99", 4.2, target="host", recipe="int8", evidence="host", unit="ms", limit=20.0),
-        row("golden", "golden", 0.0, target="float", recipe="golden", evidence="host", unit="faults", limit=0.0),
+        row("golden", "golden", 0.0, target="host", recipe="golden", evidence="host", unit="faults", limit=0.0),
     ]  # fmt: skip
     return [*w8a8, *fp16, *host]
