@@ -18,6 +18,7 @@ Values = npt.NDArray[np.float64]
 
 MANY_SPEAKERS = 20  # below, the bootstrap over clusters is too narrow (Cameron, Gelbach, Miller 2008)
 RESAMPLES = 2000
+ROUNDING = 1e-12  # a standard error below is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ def share(
     if not len(values) or estimate.clusters < 2:
         return estimate
     least, most = span
-    exact = bool(np.all(values == values[0]))
+    exact = estimate.error < ROUNDING  # speakers agree: that they differ by nothing is chance, not knowledge
     slack = nothing_flipped(clips, confidence)
-    low = estimate.value - slack if exact else estimate.low
-    high = max(estimate.high, slack)
+    low = estimate.value - slack if exact else min(estimate.low, most - slack)
+    high = estimate.value + slack if exact else max(estimate.high, slack)
     return replace(
         estimate,
         low=max(least, low),
