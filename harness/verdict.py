@@ -77,20 +77,22 @@ def clips_needed(estimate: Estimate, limit: Limit) -> int | None:
     """Source clips that would bring the bound inside the limit, were the figure to stay.
 
     The interval's half-width shrinks with the square root of the clips. None where the figure
-    itself breaks the limit: more clips would then show a FAIL, not a PASS.
+    itself breaks the limit: more clips would then show a FAIL, not a PASS; nor with one speaker,
+    whose interval has no width to shrink.
     """
     room = abs(limit.value - estimate.value)
     if not limit.keeps(estimate.value) or room == 0:
         return None
     width = abs(limit.bound(estimate) - estimate.value)
-    return math.ceil(estimate.clips * (width / room) ** 2)
+    clips = estimate.clips * (width / room) ** 2
+    return math.ceil(clips) if math.isfinite(clips) else None
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
     """The verdict of many: one FAIL fails, one INFRA is not a model's fault, silence is no PASS."""
     order = (
+        Outcome.FAIL,  # shown harm stays shown, whatever the lab lost beside it
         Outcome.INFRA,
-        Outcome.FAIL,
         Outcome.INCONCLUSIVE,
         Outcome.UNSUPPORTED,
         Outcome.NOT_MEASURED,
