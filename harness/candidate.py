@@ -98,6 +98,7 @@ class Budgets(Strict):
     sqnr: Margins = Margins()  # least dB of logit signal over quantization noise
     latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
     end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
+    slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
     layers: int | None = Field(None, gt=0)
     file_kib: float | None = Field(None, gt=0)

@@ -23,7 +23,7 @@ from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
-from harness.measure import EndToEnd, end_to_end, environment
+from harness.measure import EndToEnd, Ratio, end_to_end, environment, interleave
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
@@ -101,6 +101,10 @@ class Run:
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
         return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
+
+    def side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
+        """Inference times of the artifact and of the recipe's own float path, in turns. Raises NotMeasured."""
+        return self._once(("ratio", candidate.name, recipe.id), lambda: self._side_by_side(candidate, recipe))
 
     def rss(self, candidate: Candidate, recipe: Recipe) -> int:
         """Bytes of resident memory the artifact takes. Raises NotMeasured."""
@@ -277,6 +281,19 @@ class Run:
         parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
         self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment()})
         return found
+
+    def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
+        target = registry()[recipe.target]
+        board, own = target.board(recipe), target.float_recipe(recipe)
+        quantized = board.open(self.artifact(candidate, recipe))
+        plain = board.open(self.artifact(candidate, own))
+        self.say(f"timing {candidate.name} {recipe.id} against {own.id}: {self.rounds} rounds")
+        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
+        count = len(windows)
+        confidence = candidate.budgets(recipe).confidence
+        return interleave(
+            lambda i: quantized(windows[i % count]), lambda i: plain(windows[i % count]), self.rounds, confidence
+        )
 
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
         window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)

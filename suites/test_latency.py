@@ -22,3 +22,8 @@ def test_end_to_end(build, timings, record, show, benchmark):
     replay(benchmark, timings.total.samples_ms)
     show.latency(timings.total, "end to end")
     record(*gates.judge(build, timings.total, "end_to_end_ms"))
+
+
+@pytest.mark.gate("slowdown")
+def test_slowdown(build, side_by_side, record):
+    record(gates.slowdown(build, side_by_side))

@@ -6,7 +6,7 @@ from functools import partial
 
 from harness.candidate import LatencyBudget
 from harness.gates.base import Build
-from harness.measure import Latency, percentile
+from harness.measure import Latency, Ratio, percentile
 from harness.row import Row
 from harness.verdict import Outcome
 
@@ -25,6 +25,21 @@ def judge(build: Build, latency: Latency, which: str) -> list[Row]:
     return [
         _judge(build, latency, name, f"{what} {name}", limit) for name, limit in limits.items() if limit is not None
     ]
+
+
+def slowdown(build: Build, ratio: Ratio) -> Row:
+    """Median inference time over that of the float path, both timed in turns on the same board."""
+    limit = float(build.candidate.budgets(build.recipe).slowdown or 0)
+    part = "inference over float, p50"
+    figures = {"value": ratio.median.value, "low": ratio.median.low, "high": ratio.median.high}
+    row = partial(build.row, "latency", part, unit="times", limit=limit, n=ratio.median.n, clusters=None, **figures)
+    if ratio.median.value is None or ratio.median.low is None or ratio.median.high is None:
+        return row(outcome=Outcome.INCONCLUSIVE, detail=f"{part}: {ratio.median.reason}; time more with --rounds")
+    low, high = ratio.median.low, ratio.median.high
+    outcome = Outcome.PASS if high <= limit else Outcome.FAIL if low > limit else Outcome.INCONCLUSIVE
+    interval = f"{ratio.median.value:.3g} times [{low:.3g}, {high:.3g}]"
+    detail = f"{part} {interval}, limit at most {limit:g} times, n={ratio.median.n} rounds side by side"
+    return row(outcome=outcome, detail=detail)
 
 
 def _judge(build: Build, latency: Latency, name: str, part: str, limit: float) -> Row:
