@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="render the report of the last run, and say where it is")
     report.add_argument("--work", type=Path, default=Path(".voxgate"), help="the run's work folder (default: .voxgate)")
+    report.add_argument("--open", action="store_true", help="and open it in the browser")
     report.set_defaults(call=_report)
 
     plan = commands.add_parser("plan", help="which budgets of a candidate its corpus can decide at all")
@@ -62,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace) -> None:
     from harness.report.render import render
 
-    render(options.work, print)
+    page = render(options.work, print)
+    if options.open and not webbrowser.open(page.as_uri()):
+        print("no browser could be started here; open the page named above")
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from harness.report.conclusion import interval, limit, value
 from harness.row import Row
 
 STYLE = """
@@ -58,10 +59,9 @@ def _headings(names: Sequence[str]) -> str:
 
 
 def _line(row: Row) -> str:
-    interval = "" if row.low is None or row.high is None else f"[{row.low:.3g}, {row.high:.3g}]"
-    value = "" if row.value is None else f"{row.value:.4g} {row.unit}"
-    limit = "" if row.limit is None else f"{row.limit:g}"
-    numbers = "".join(f'<td class="number">{escape(text)}</td>' for text in (value, limit, interval, str(row.n or "")))
+    numbers = "".join(
+        f'<td class="number">{escape(text)}</td>' for text in (value(row), limit(row), interval(row), str(row.n or ""))
+    )
     return (
         f"<tr><td>{escape(row.gate)}</td><td>{escape(row.slice)}</td>{numbers}<td>{escape(row.evidence)}</td>"
         f'<td class="{style(row.outcome.value)}">{escape(row.outcome.value)}</td><td>{escape(row.detail)}</td></tr>'

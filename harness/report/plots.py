@@ -24,6 +24,7 @@ from harness.verdict import Outcome
 WEAKEST_SCALE = 5.0  # points; smaller drops must not look alarming
 WIDE = 5.0  # times the median: a spike beyond it asks for a logarithmic axis
 DPI = 110
+NARROWEST, LOWEST = 7.0, 4.0  # inches, so that few slices leave room for title and scale
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 ALL = "all"
 OUTLINES: dict[Outcome, tuple[str, Literal["-", "--"]]] = {
@@ -54,9 +55,8 @@ def _heatmap(rows: tuple[Row, ...], title: str) -> bytes:
     values = np.full((len(ys), len(conditions)), np.nan)
     for (y, x), row in grid.items():
         values[ys.index(y), conditions.index(x)] = row.value
-    figure = Figure(
-        figsize=(0.95 * len(conditions) + 2.6, 0.34 * len(ys) + 2.4), dpi=DPI, layout="constrained", facecolor="white"
-    )
+    size = (max(NARROWEST, 0.95 * len(conditions) + 2.6), max(LOWEST, 0.34 * len(ys) + 2.4))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     scale = max(WEAKEST_SCALE, float(np.nanmax(np.abs(values), initial=0.0)))
     image = axes.imshow(values, cmap="RdBu_r", vmin=-scale, vmax=scale, aspect="auto")

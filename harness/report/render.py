@@ -73,7 +73,7 @@ def configuration(records: Records, results: Path, history: Path) -> dict[str, A
         "appendHistory": True,
         "historyLimit": RUNS_KEPT,
         "categories": {"rules": [category.record() for category in CATEGORIES]},
-        "performance": {"metrics": _metrics(results)},
+        "performance": _performance(results),
         "plugins": {"awesome": {"options": awesome}},
     }
 
@@ -163,9 +163,16 @@ def _write_globals(records: Records, results: Path) -> None:
     _write(results / "voxgate-globals.json", json.dumps({"attachments": attachments, "errors": []}, indent=1))
 
 
-def _metrics(results: Path) -> dict[str, dict[str, str]]:
-    keys = {figure["key"] for path in sorted(results.glob("*-perf.json")) for figure in json.loads(path.read_text())}
-    return {key: {"title": key, "unit": "ms", "better": "lower"} for key in sorted(keys)}
+def _performance(results: Path) -> dict[str, Any]:
+    """Titles and units of the metrics, one group a build; a key is ``candidate on build what p50``."""
+    groups, metrics = {}, {}
+    for path in sorted(results.glob("*-perf.json")):
+        for key in (figure["key"] for figure in json.loads(path.read_text(encoding="utf-8"))):
+            candidate, on, build, title = key.split(" ", 3)
+            group = f"{candidate} {on} {build}"
+            groups[group] = {"title": group}
+            metrics[key] = {"title": title, "unit": "ms", "better": "lower", "group": group}
+    return {"groups": groups, "metrics": metrics}
 
 
 def _how_to_open(report: Path) -> str:
