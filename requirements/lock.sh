@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 for name in gate test lint; do
     uv pip compile --quiet --generate-hashes --universal --no-header --no-emit-index-url --python-version 3.11 \
-        --output-file "requirements/$name.txt" pyproject.toml "requirements/$name.in" "$@"
+        --output-file "requirements/$name.txt" pyproject.toml "requirements/$name.in" --constraints requirements/constraints.txt "$@"
 done
