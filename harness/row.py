@@ -39,10 +39,11 @@ class Row:
         return f"{self.target}/{self.recipe}"
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-able mapping; figures that are not finite become None, as JSON has no word for them."""
+        """Plain values, as JSON and xdist take them; figures that are not finite become None."""
+        plain = asdict(self) | {"outcome": self.outcome.value}
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in asdict(self).items()
+            for key, value in plain.items()
         }
 
     @classmethod

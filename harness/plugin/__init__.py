@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    if early_config.known_args_namespace.candidates:
+    known = early_config.known_args_namespace
+    if known.candidates or known.work or known.data:
         rootdir.restore(early_config, args)
 
 
