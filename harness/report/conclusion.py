@@ -12,6 +12,7 @@ from harness.verdict import Outcome
 
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
 AT_LEAST = frozenset({"sqnr", "recall", "score"})  # gates whose limit is a least, not a most
+NEEDED = ("sanity", "accuracy", "placement")  # gates without which no build may ship, however few were selected
 LACKS = (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
 
 # A shown FAIL is final whatever else went wrong; a lost board or a lack leaves the question open.
@@ -26,6 +27,7 @@ GRAVEST_FIRST = (
 
 Word = Literal[
     "MAY SHIP",
+    "PARTLY JUDGED",
     "PASSES HERE, BOARD FIGURES OPEN",
     "UNDECIDED",
     "NOT JUDGED",
@@ -156,14 +158,19 @@ def _conclusion(candidate: str, build: str, rows: tuple[Row, ...]) -> Conclusion
     judged = [row for row in rows if row.outcome not in LACKS]
     lacks = [each for each in failing(rows) if each.row.outcome in LACKS]
     reason = _first(failing(judged)) or _kept(judged)
+    unasked = [gate for gate in NEEDED if gate not in {row.gate for row in rows}] if build != GOLDEN else []
+    if unasked and outcome is Outcome.PASS:
+        reason += f". Not run: {', '.join(unasked)}"
     if lacks:
         reason += f"{'. ' if reason else ''}Not judged: {_first(lacks)}"
-    return Conclusion(candidate, build, _word(outcome, build, bool(judged)), outcome, reason, rows)
+    return Conclusion(candidate, build, _word(outcome, build, bool(judged), bool(unasked)), outcome, reason, rows)
 
 
-def _word(outcome: Outcome, build: str, judged: bool) -> Word:
+def _word(outcome: Outcome, build: str, judged: bool, partly: bool) -> Word:
     if build == GOLDEN and outcome in (Outcome.FAIL, Outcome.PASS):
         return "GOLDEN HOLDS" if outcome is Outcome.PASS else "GOLDEN BROKEN"
+    if outcome is Outcome.PASS and partly:
+        return "PARTLY JUDGED"
     if outcome in LACKS and judged:
         return "PASSES HERE, BOARD FIGURES OPEN"
     words: dict[Outcome, Word] = {

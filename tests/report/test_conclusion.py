@@ -27,8 +27,19 @@ def lacking(outcome: Outcome = Outcome.NOT_MEASURED) -> Row:
     ],
 )
 def test_word(others: list[Row], word: str) -> None:
-    (conclusion,) = conclude([row("accuracy", "overall"), *others])
+    (conclusion,) = conclude([*whole(), *others])
     assert conclusion.word == word
+
+
+def whole() -> list[Row]:
+    return [row("sanity", "overall"), row("accuracy", "overall"), row("placement", "fallback")]
+
+
+@pytest.mark.parametrize("gate", ["sanity", "accuracy", "placement"])
+def test_a_selection_of_gates_may_not_ship(gate: str) -> None:
+    (conclusion,) = conclude([each for each in whole() if each.gate != gate])
+    assert conclusion.word == "PARTLY JUDGED"
+    assert conclusion.reason.endswith(f"Not run: {gate}")
 
 
 def test_nothing_judged_is_no_pass() -> None:
