@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.report.conclusion import GOLDEN
+
 ENDED = ("failed", "broken", "skipped")
+CRASHED = ("failed", "broken")
 OPENING = r"^(?:Failed: |Skipped: )?"  # allure-pytest puts the exception's name before the message
-SIZES = r"(?:\d|inf)\S* (?:ms|KiB|MiB|layers)(?: \[[^\]]*\])?, limit at most"
+SIZES = r"(?:\d|inf)\S* (?:ms|times|KiB|MiB|layers)(?: \[[^\]]*\])?, limit at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +23,21 @@ class Category:
     """A cause of tests that do not pass, told by how their message begins (``harness.plugin.record``)."""
 
     name: str
-    pattern: str  # of a regular expression that Python and JavaScript read alike
+    pattern: str  # of a regular expression that Python, Java and JavaScript read alike
+    statuses: tuple[str, ...] = ENDED
 
     def covers(self, message: str) -> bool:
         return re.search(self.pattern, message) is not None
 
     def record(self) -> dict[str, Any]:
-        return {"name": self.name, "matchedStatuses": list(ENDED), "messageRegex": self.pattern}
+        return {"name": self.name, "matchedStatuses": list(self.statuses), "messageRegex": self.pattern}
 
 
 # Each message belongs to one category only: Allure 2 shows a test under all that match.
-_STORE = r"\S+ on float/golden:"
+_STORE = rf"\S+ on {GOLDEN}: [^\n]*\bgolden (?:outputs|files)\b"  # a float model below its floor is no drift
 _GOLDEN = r"[^\n]*\b[Gg]olden\b"
 _SIZE = rf"[^\n]*{SIZES}"
+_VERDICT = r"(?:FAIL|ERROR|INCONCLUSIVE|UNSUPPORTED|INFRA|not measured) "
 _PLACEMENT = r"[^\n]*: falls back:"
 CATEGORIES = (
     Category("Placement / CPU fallback", rf"{OPENING}FAIL {_PLACEMENT}[\s\S]*$"),
@@ -47,6 +52,7 @@ CATEGORIES = (
     Category("Unsupported here", rf"{OPENING}UNSUPPORTED [\s\S]*$"),
     Category("Infrastructure: toolchain, disk, lab", rf"{OPENING}INFRA [\s\S]*$"),
     Category("Candidate or corpus unusable", rf"{OPENING}ERROR (?!{_GOLDEN})[\s\S]*$"),
+    Category("Harness error: no verdict on a model", rf"{OPENING}(?!Failed: |Skipped: |{_VERDICT})[\s\S]+$", CRASHED),
 )
 
 
