@@ -73,6 +73,8 @@ def matching(
         for condition in conditions:
             slice_id = f"accents={name},condition={condition}"
             known[slice_id] = Slice(slice_id, "cell", members, condition)
+    if pattern in known:  # an accent's own name may hold what a pattern would read otherwise
+        return [known[pattern]]
     found = [part for slice_id, part in known.items() if fnmatchcase(slice_id, pattern)]
     if not found:
         raise CandidateError(
