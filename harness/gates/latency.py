@@ -34,7 +34,8 @@ def slowdown(build: Build, ratio: Ratio) -> Row:
     figures = {"value": ratio.median.value, "low": ratio.median.low, "high": ratio.median.high}
     row = partial(build.row, "latency", part, unit="times", limit=limit, n=ratio.median.n, clusters=None, **figures)
     if ratio.median.value is None or ratio.median.low is None or ratio.median.high is None:
-        return row(outcome=Outcome.INCONCLUSIVE, detail=f"{part}: {ratio.median.reason}; time more with --rounds")
+        detail = f"{part}: {ratio.median.reason}; time more with --rounds {ratio.median.needed}"
+        return row(outcome=Outcome.INCONCLUSIVE, detail=detail)
     low, high = ratio.median.low, ratio.median.high
     outcome = Outcome.PASS if high <= limit else Outcome.FAIL if low > limit else Outcome.INCONCLUSIVE
     interval = f"{ratio.median.value:.3g} times [{low:.3g}, {high:.3g}]"

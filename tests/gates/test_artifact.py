@@ -1,0 +1,138 @@
+"""What the toolchain made is judged: its float path, where nodes run, how many, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import NotMeasured
+from harness.gates.artifact import MOST_NAMED, footprint, layers, parity, placement
+from harness.gates.base import Build
+from harness.targets.base import Artifact, Evidence, Node, Placement, Sizes
+from harness.verdict import Outcome
+from tests.gates.conftest import MakeBuild
+
+ON = Node("/conv/Conv", "Conv", "int8", "npu", False)
+OFF = Node("/head/Selu", "Selu", "float32", "cpu", True, "no NPU kernel")
+WIDE = Node("/pool/Mean", "ReduceMean", "float16", "npu", True, "wider than int8")
+
+
+def artifact(build: Build, nodes: Sequence[Node] = (ON,), sizes: Sizes | None = None) -> Artifact:
+    return Artifact(
+        candidate="tiny",
+        recipe=build.recipe,
+        key="0",
+        file=Path("tiny.rknn"),
+        placement=Placement(tuple(nodes), Evidence.STATIC),
+        sizes=sizes or Sizes(file=10 * 1024),
+        evidence=Evidence.EMULATOR,
+    )
+
+
+def allow(op: str, node: str, target: str = "rk3588") -> str:
+    return f'[[allow]]\ntarget = "{target}"\nop = "{op}"\nnode = "{node}"\nreason = "measured, harmless"'
+
+
+def test_all_on_the_npu_passes_and_says_where_nodes_run(build: MakeBuild) -> None:
+    own = build()
+    row = placement(own, artifact(own, [ON, ON]))
+    assert (row.outcome, row.value, row.n, row.detail) == (Outcome.PASS, 0, 2, "2 on npu")
+
+
+def test_a_fallback_fails_naming_node_and_reason_on_the_compilers_word(build: MakeBuild) -> None:
+    own = build()
+    row = placement(own, artifact(own, [ON, OFF]))
+    assert (row.outcome, row.value, row.evidence) == (Outcome.FAIL, 1, "static")
+    assert "Selu /head/Selu on cpu as float32 (no NPU kernel)" in row.detail
+    assert "[[allow]]" in row.detail
+
+
+def test_a_node_wider_than_asked_for_is_a_fallback_though_on_the_npu(build: MakeBuild) -> None:
+    own = build()
+    row = placement(own, artifact(own, [ON, WIDE]))
+    assert row.outcome is Outcome.FAIL
+    assert "ReduceMean /pool/Mean on npu as float16 (wider than int8)" in row.detail
+
+
+@pytest.mark.parametrize(("op", "node"), [("Selu", "*"), ("*", "/head/*"), ("S?lu", "/head/[RST]elu")])
+def test_an_allowed_fallback_passes(build: MakeBuild, op: str, node: str) -> None:
+    own = build(more=allow(op, node))
+    assert placement(own, artifact(own, [ON, OFF])).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("op", "node", "target"), [("Selu", "/body/*", "rk3588"), ("Conv", "/head/*", "rk3588"), ("Selu", "*", "host")]
+)
+def test_what_the_allow_list_does_not_cover_fails(build: MakeBuild, op: str, node: str, target: str) -> None:
+    own = build(more=allow(op, node, target))
+    assert placement(own, artifact(own, [ON, OFF])).outcome is Outcome.FAIL
+
+
+def test_an_allowed_fallback_hides_no_other(build: MakeBuild) -> None:
+    own = build(more=allow("Selu", "*"))
+    row = placement(own, artifact(own, [OFF, WIDE]))
+    assert (row.outcome, row.value) == (Outcome.FAIL, 1)
+    assert "/pool/Mean" in row.detail
+    assert "/head/Selu" not in row.detail
+
+
+def test_many_fallbacks_are_counted_beyond_the_first(build: MakeBuild) -> None:
+    own = build()
+    row = placement(own, artifact(own, [OFF] * (MOST_NAMED + 3)))
+    assert row.value == MOST_NAMED + 3
+    assert "and 3 more" in row.detail
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(3, Outcome.PASS), (2, Outcome.FAIL)])
+def test_more_layers_than_allowed_fail(build: MakeBuild, limit: int, expected: Outcome) -> None:
+    own = build(f"layers = {limit}")
+    row = layers(own, artifact(own, [ON, ON, OFF]))
+    assert (row.outcome, row.value, row.limit, row.evidence) == (expected, 3, limit, "static")
+
+
+@pytest.mark.parametrize(("part", "size"), [("file", 10), ("weights", 6), ("activations", 4)])
+def test_a_size_is_held_against_its_budget_in_kib(build: MakeBuild, part: str, size: int) -> None:
+    sizes = Sizes(file=10 * 1024, weights=6 * 1024, activations=4 * 1024)
+    for limit, expected in ((size, Outcome.PASS), (size - 0.5, Outcome.FAIL)):
+        own = build(f"{part}_kib = {limit}")
+        row = footprint(own, artifact(own, sizes=sizes), part, lambda: 0)
+        assert (row.outcome, row.value, row.unit, row.evidence) == (expected, size, "KiB", "static")
+
+
+def test_a_size_the_toolchain_does_not_say_is_not_measured_and_no_pass(build: MakeBuild) -> None:
+    own = build("activations_kib = 1000")
+    with pytest.raises(NotMeasured, match=r"activations memory of tiny on rk3588/w8a8.*needs a board"):
+        footprint(own, artifact(own), "activations", lambda: 0)
+
+
+def test_resident_memory_is_measured_in_mib(build: MakeBuild) -> None:
+    own = build("rss_mib = 8")
+    assert footprint(own, artifact(own), "rss", lambda: 8 << 20).outcome is Outcome.PASS
+    row = footprint(own, artifact(own), "rss", lambda: 9 << 20)
+    assert (row.outcome, row.value, row.unit, row.evidence) == (Outcome.FAIL, 9, "MiB", "emulator")
+
+
+def test_memory_that_cannot_be_measured_here_says_so(build: MakeBuild) -> None:
+    own = build("rss_mib = 8")
+
+    def resident() -> int:
+        raise NotMeasured("needs a board")
+
+    with pytest.raises(NotMeasured):
+        footprint(own, artifact(own), "rss", resident)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [(0.0, Outcome.PASS), (0.05, Outcome.PASS), (0.2, Outcome.FAIL), (np.nan, Outcome.FAIL), (np.inf, Outcome.FAIL)],
+)
+def test_one_differing_logit_decides_float_parity(build: MakeBuild, difference: float, expected: Outcome) -> None:
+    golden = np.ones((5, 3), np.float32)
+    converted = golden.copy()
+    converted[3, 1] += difference
+    row = parity(build("parity = 0.1"), golden, converted)
+    assert (row.gate, row.outcome, row.n) == ("conversion", expected, 5)
+    assert row.value == pytest.approx(difference, rel=1e-4, nan_ok=True)
