@@ -92,6 +92,11 @@ def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
         return [f"its labels are {', '.join(old.labels)}; the candidate's are {', '.join(new.labels)}"]
     if old.frontend != new.frontend:
         return ["the front end changed since it was made: features differ before the model is asked"]
+    broken = int((~np.isfinite(fresh.logits)).any(axis=1).sum())
+    if broken:
+        return [
+            f"the float model itself gives outputs that are not finite on {broken} of {len(fresh.logits)} renderings"
+        ]
     recorded = fingerprint(renditions) | {"digest": old.audio, "levels_db": stored.levels_db, "sketch": stored.sketch}
     drift = compare(recorded, renditions)
     if drift.startswith("drifted"):
@@ -112,11 +117,17 @@ def _differences(old: Logits, new: Logits) -> list[str]:
     return [f"float outputs differ on {share}, by up to {far:.3g} (allowed {TOLERANCE:g})"]
 
 
-def changes(stored: Golden | None, fresh: Golden) -> str:
-    """What an update would change, for the person who is to commit it."""
+def difference(path: Path, fresh: Golden) -> str:
+    """What writing ``fresh`` to ``path`` changes, for the person who is to commit it; empty when nothing does."""
     name = fresh.provenance.condition
-    if stored is None:
+    if not path.is_file():
         return f"{name}: new, {len(fresh.logits)} renderings"
+    try:
+        stored = read(path)
+    except GoldenError:
+        return f"{name}: in place of a damaged file, {len(fresh.logits)} renderings"
+    if stored.provenance == fresh.provenance and np.array_equal(stored.logits, fresh.logits):
+        return ""
     if stored.logits.shape != fresh.logits.shape:
         return f"{name}: {stored.logits.shape} -> {fresh.logits.shape}"
     flipped = int((stored.logits.argmax(1) != fresh.logits.argmax(1)).sum())

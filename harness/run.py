@@ -187,10 +187,11 @@ class Run:
         for condition in conditions(candidate):
             fresh = self._fresh(candidate, condition)
             path = goldens.place(candidate.house, candidate.name, condition)
-            known = path.is_file()
-            if self.golden_mode == "update" or (self.golden_mode == "new" and not known):
-                changed.append(goldens.changes(goldens.read(path) if known else None, fresh))
-                goldens.write(path, fresh)
+            if self.golden_mode == "update" or (self.golden_mode == "new" and not path.is_file()):
+                difference = goldens.difference(path, fresh)
+                if difference:
+                    changed.append(difference)
+                    goldens.write(path, fresh)
             stored = goldens.read(path)
             reasons += [
                 f"{condition}: {fault}"

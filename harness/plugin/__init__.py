@@ -17,15 +17,17 @@ import pytest
 
 from harness.candidate import Candidate
 from harness.errors import Unsupported, VoxgateError
+from harness.measure import environment
 from harness.plugin import options, rootdir, select
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
-from harness.plugin.record import ROWS, plainly
+from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report.allure import configure_results, finish_results
 from harness.report.summary import plan_table, summary
 from harness.row import Row
 from harness.targets.registry import registry
 from harness.verdict import Outcome
 
+RUNTIMES = ("ai-edge-litert", "kaldi-native-fbank", "litert-quantizer", "numpy", "onnxruntime")
 JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE}
 
 
@@ -83,10 +85,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         house.fault = error
 
 
-def pytest_collection_modifyitems(session: pytest.Session) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     house = session.config.stash.get(HOUSE, None)
-    if house is not None and house.fault is not None:
+    if house is None:
+        return
+    if house.fault is not None:
         raise pytest.UsageError(str(house.fault))
+    items[:] = [item for item in items if _asked(item)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -96,7 +101,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     builds = _selected(session.items)
     if builds:
-        make_latest(house.folder)
         _checked(house, lambda: _plan(house, builds))
 
 
@@ -115,6 +119,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.failed and _judges(item) and HOUSE in item.config.stash:
+        keep_crash(item, report.longreprtext.strip().rpartition("\n")[2])
     rows = item.stash.get(ROWS, [])
     if rows:
         report.voxgate_rows = [row.as_json() for row in rows]  # type: ignore[attr-defined]
@@ -130,6 +136,8 @@ class Rows:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         rows = getattr(report, "voxgate_rows", [])
+        if rows and not self.house.rows:
+            make_latest(self.house.folder)
         self.house.rows += [Row.from_json(row) for row in rows]
         if rows:
             with (self.house.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
@@ -170,8 +178,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def _plain(item: pytest.Item) -> AbstractContextManager[None]:
     """Errors of stages become outcomes in the items that judge; other people's tests are left alone."""
     house = item.config.stash.get(HOUSE, None)
-    judging = house is not None and "house" in getattr(item, "fixturenames", ())
-    return plainly(item, house) if house is not None and judging else nullcontext()
+    return plainly(item, house) if house is not None and _judges(item) else nullcontext()
 
 
 def _selected(items: list[pytest.Item]) -> list[tuple[str, str]]:
@@ -182,6 +189,16 @@ def _selected(items: list[pytest.Item]) -> list[tuple[str, str]]:
             values = params.params
             builds[values["candidate"], f"{values['target']}/{values['recipe']}"] = None
     return list(builds)
+
+
+def _asked(item: pytest.Item) -> bool:
+    """False for what pytest makes of a gate without any slice to judge: a test without parameters."""
+    params = getattr(item, "callspec", None)
+    return params is None or all(isinstance(value, str) for value in params.params.values()) or not _judges(item)
+
+
+def _judges(item: pytest.Item) -> bool:
+    return "house" in getattr(item, "fixturenames", ())
 
 
 def _plan(house: House, builds: list[tuple[str, str]]) -> None:
@@ -221,7 +238,12 @@ def _facts(config: pytest.Config, house: House) -> dict[str, Any]:
         "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
         "started": house.folder.name,
         "cache": _hits(house),
-        "environment": {"voxgate": version("voxgate"), "targets": ", ".join(registry())},
+        "environment": {
+            "voxgate": version("voxgate"),
+            "targets": ", ".join(registry()),
+            **{name: str(value) for name, value in environment().items() if value is not None},
+            **{name: version(name) for name in RUNTIMES},
+        },
     }
 
 
