@@ -45,6 +45,7 @@ class Recipe(Strict):
     per_channel: bool = True
     symmetric: bool = False
     calibration: Calibration = Calibration()
+    op_target: dict[str, str] = {}  # output tensor to unit, as RKNN's op_target: {"/conv1/Conv_output_0" = "cpu"}
 
     @property
     def id(self) -> str:

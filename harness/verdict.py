@@ -76,7 +76,8 @@ def screen(estimate: Estimate, limit: Limit, harm_p: float, confidence: float) -
 def clips_needed(estimate: Estimate, limit: Limit) -> int | None:
     """Source clips that would bring the bound inside the limit, were the figure to stay.
 
-    The interval's half-width shrinks with the square root of the clips. None where the figure
+    The interval's half-width shrinks with the square root of the clips, or with the clips themselves where
+    nothing flipped and the bound is the exact one. None where the figure
     itself breaks the limit: more clips would then show a FAIL, not a PASS; nor with one speaker,
     whose interval has no width to shrink.
     """
@@ -84,7 +85,7 @@ def clips_needed(estimate: Estimate, limit: Limit) -> int | None:
     if not limit.keeps(estimate.value) or room == 0:
         return None
     width = abs(limit.bound(estimate) - estimate.value)
-    clips = estimate.clips * (width / room) ** 2
+    clips = estimate.clips * (width / room) ** (1 if estimate.method == "exact" else 2)
     return math.ceil(clips) if math.isfinite(clips) else None
 
 

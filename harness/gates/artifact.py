@@ -90,7 +90,7 @@ def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[]
     size: int | None = getattr(artifact.sizes, part)
     if size is None:
         raise NotMeasured(
-            f"{part} memory of {build.candidate.name} on {build.recipe.id}: not measured: its toolchain does not "
+            f"{part} memory of {build.candidate.name} on {build.recipe.id}: its toolchain does not "
             "report it; needs a board."
         )
     return _at_most(replace(build, evidence="static"), "footprint", part, size / 1024, limit, "KiB", 1)

@@ -70,6 +70,13 @@ class House:
         except Unsupported as lack:
             return lack
 
+    def has_cells(self, candidate: Candidate) -> bool:
+        """Whether its corpus has several accents and conditions; True where the corpus is not here to tell."""
+        try:
+            return bool(self.run.cells(candidate))
+        except Unsupported:
+            return True
+
     def plan(self, candidate: Candidate, recipe: Recipe) -> list[Decidable]:
         run = self.run
         return plan(candidate, recipe, run.clips(candidate), run.margins(candidate), len(run.conditions(candidate)))

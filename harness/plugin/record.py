@@ -11,9 +11,11 @@ from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported,
 from harness.plugin.house import House
 from harness.report.allure import place, tell
 from harness.row import Row
+from harness.run import FLOAT
 from harness.verdict import Outcome, worst
 
 ROWS: pytest.StashKey[list[Row]] = pytest.StashKey()
+TOLD: pytest.StashKey[bool] = pytest.StashKey()  # whether the test has delivered a row
 FIGURES = ("value", "unit", "limit", "low", "high", "n", "clusters", "evidence")
 
 
@@ -31,6 +33,7 @@ def record(node: pytest.Item, house: House, *rows: Row) -> None:
 
 def keep(node: pytest.Item, row: Row) -> None:
     node.stash.setdefault(ROWS, []).append(row)
+    node.stash[TOLD] = True
 
 
 def settle(house: House, row: Row) -> None:
@@ -40,7 +43,7 @@ def settle(house: House, row: Row) -> None:
         return
     if row.outcome is Outcome.INCONCLUSIVE and house.options.inconclusive == "skip":
         pytest.skip(said)
-    if row.outcome in (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED) and not house.options.require_board:
+    if _is_lack(house, row.outcome):
         pytest.skip(said)
     pytest.fail(said, pytrace=False)
 
@@ -58,10 +61,22 @@ def plainly(node: pytest.Item, house: House) -> Iterator[None]:
         outcome = _outcome(error)
         _keep_lack(node, outcome, str(error))
         text = f"{outcome.value if outcome is not Outcome.FAIL else 'ERROR'} {error}"
-        lack = outcome in (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
-        if lack and not house.options.require_board:
+        if _is_lack(house, outcome):
             pytest.skip(text)
         pytest.fail(text, pytrace=False)
+
+
+def _is_lack(house: House, outcome: Outcome) -> bool:
+    """A capability that is absent skips; what only a board can tell is an error once boards are required."""
+    measurable = outcome is Outcome.NOT_MEASURED and not house.options.require_board
+    return measurable or outcome is Outcome.UNSUPPORTED
+
+
+def keep_crash(node: pytest.Item, why: str) -> None:
+    """A judging test that ended without a row, by an error that is nobody's to mend: never silence."""
+    if node.stash.get(TOLD, False):
+        return
+    _keep_lack(node, Outcome.INFRA, f"the harness itself failed: {why}; please report it")
 
 
 def _outcome(error: VoxgateError) -> Outcome:
@@ -80,8 +95,8 @@ def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
     test = getattr(node, "originalname", node.name).removeprefix("test_").replace("_", " ")
     row = Row(
         candidate=str(values.get("candidate", "")),
-        target=str(values.get("target", "any")),
-        recipe=str(values.get("recipe", "")),
+        target=str(values.get("target", FLOAT.target)),
+        recipe=str(values.get("recipe", FLOAT.name)),
         gate=node.path.stem.removeprefix("test_"),
         slice=f"{test} {values.get('slice_id', '')}".strip(),
         value=None,

@@ -64,7 +64,7 @@ def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]
             path = (recipe.target, recipe.runtime)
             if gate == "parity" and path in paths:  # recipes of one runtime share their float path
                 continue
-            if not _limited(candidate.budgets(recipe), gate):
+            if not _limited(candidate.budgets(recipe), gate) or (gate == "cells" and not house.has_cells(candidate)):
                 continue
             paths.add(path)
             yield candidate, recipe

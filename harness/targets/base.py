@@ -134,7 +134,7 @@ class Board(ABC):
 
     @property
     def _not_measured(self) -> str:
-        return f"not measured: needs a board; {self.name} is an {self.evidence} without a clock or memory of its own."
+        return f"needs a board; {self.name} is an {self.evidence} without a clock or memory of its own."
 
 
 class Target(ABC):

@@ -40,6 +40,8 @@ class Host(Target):
         return {"machine": platform.machine()}
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
+        if recipe.op_target:
+            raise Unsupported(f"{candidate.name} {recipe.id}: op_target is RKNN's; remove it from a host recipe.")
         if recipe.precision == "fp16":
             raise Unsupported(
                 f"{candidate.name} {recipe.id}: this host's kernels widen fp16 to fp32, which tests nothing. "

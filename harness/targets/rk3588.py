@@ -7,7 +7,6 @@ the compiler's word. Nothing here tells the time: that needs a board.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,13 +33,8 @@ TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 
 
 class Rk3588(Target):
-    """``op_target`` forces operators off the NPU by the name of their output tensor: ``{"conv1": "cpu"}``."""
-
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
-
-    def __init__(self, op_target: Mapping[str, str] | None = None) -> None:
-        self.op_target = dict(op_target or {})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
@@ -51,7 +45,7 @@ class Rk3588(Target):
             toolchain.install(TOOLCHAIN, say)
 
     def settings(self) -> dict[str, Any]:
-        return {"op_target": self.op_target, "worker": digest(WORKER)}
+        return {"worker": digest(WORKER)}
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         subject = f"{candidate.name} {recipe.id}"
@@ -124,7 +118,7 @@ class Rk3588(Target):
             "quantized_dtype": "w8a8",
             "quantized_algorithm": ALGORITHMS.get(recipe.calibration.algorithm),
             "quantized_method": "channel" if recipe.per_channel else "layer",
-            "op_target": self.op_target,
+            "op_target": recipe.op_target,
         }
 
 

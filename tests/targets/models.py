@@ -93,9 +93,7 @@ def gru(path: Path, *, hidden: int = 64) -> Path:
     graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 40])], "sequence")
     gates = [graph.weight("gru.w", 1, 3 * hidden, 40), graph.weight("gru.r", 1, 3 * hidden, hidden)]
     graph.nodes.append(
-        helper.make_node(
-            "GRU", ["sequence", *gates], ["states"], name="gru", hidden_size=hidden, linear_before_reset=1
-        )
+        helper.make_node("GRU", ["sequence", *gates], ["states"], name="gru", hidden_size=hidden, linear_before_reset=1)
     )
     graph.node("Gather", ["states", graph.constant("last", [48])], "state", axis=0)
     graph.node("Reshape", ["state", graph.constant("flat_shape", [1, hidden])], "flat")

@@ -144,9 +144,7 @@ def test_the_faulty_copy_is_built_not_the_candidate(tmp_path: Path, features: Fe
     ],
     ids=["fp16", "mse", "entropy", "litert-entropy", "litert-symmetric"],
 )
-def test_what_the_host_cannot_do_is_unsupported_with_a_remedy(
-    wanted: Recipe, remedy: str, tmp_path: Path
-) -> None:
+def test_what_the_host_cannot_do_is_unsupported_with_a_remedy(wanted: Recipe, remedy: str, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=remedy):
         Host().check(make_candidate(tmp_path), wanted)
 
@@ -160,9 +158,7 @@ def test_litert_without_a_tflite_is_unsupported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_damaged_model_fails_its_build_only(
-    runtime: str, precision: str, tmp_path: Path, features: Features
-) -> None:
+def test_a_damaged_model_fails_its_build_only(runtime: str, precision: str, tmp_path: Path, features: Features) -> None:
     candidate = make_candidate(tmp_path)
     for path in (candidate.model, candidate.tflite):
         assert path is not None

@@ -28,7 +28,13 @@ def test_a_float_model_is_delegated_whole(tmp_path: Path) -> None:
     model = tflite_of(ds_cnn(tmp_path / "m.onnx", channels=16, blocks=2), tmp_path / "m.tflite")
     placement, sizes = litert_graph.read(model, int8=False)
     assert [node.op for node in placement.nodes] == [
-        "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "MEAN", "FULLY_CONNECTED",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "CONV_2D",
+        "MEAN",
+        "FULLY_CONNECTED",
     ]
     assert {(node.where, node.fallback) for node in placement.nodes} == {("xnnpack", False)}
     assert placement.partitions == 1

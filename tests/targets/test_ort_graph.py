@@ -32,9 +32,7 @@ def test_nodes_left_out_of_quantization_are_found(tmp_path: Path, monkeypatch: p
     assert found == [("Conv", "point0.conv", "float32"), ("Conv", "depth1.conv", "float32")]
 
 
-def test_what_onnxruntime_quantizes_by_itself_is_no_fallback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_onnxruntime_quantizes_by_itself_is_no_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A single float Conv between quantized neighbours is quantized when the session opens."""
     model = excluding(["point0.conv"], tmp_path, monkeypatch)
     placement, _ = ort_graph.read(model, tmp_path / "optimized.onnx", int8=True)

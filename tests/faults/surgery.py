@@ -1,0 +1,47 @@
+"""Faults put into a healthy ONNX model: the same file to a reader, another one to a quantizer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+def imbalance(source: Path, path: Path, *, k: float, seed: int) -> Path:
+    """The same float function with every convolution's channels scaled by s in [1/k, k], log-uniform.
+
+    What follows divides by s again: relu(s x) = s relu(x) for s > 0, and a mean over frames is linear. A chain of
+    Conv, Relu, ReduceMean and Gemm is expected, as the shipped commands model is one.
+    """
+    model = onnx.load(source)
+    random = np.random.default_rng(seed)
+    weights = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer}
+    chain = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    for before, after in pairwise(chain):
+        channels = len(weights[before.input[2]])
+        scale = (k ** random.uniform(-1, 1, channels)).astype(np.float32)
+        _multiply(weights, before, scale)
+        _divide(weights, after, scale)
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _multiply(weights: Weights, node: onnx.NodeProto, scale: npt.NDArray[np.float32]) -> None:
+    weights[node.input[1]] *= scale[:, None, None, None]
+    weights[node.input[2]] *= scale
+
+
+def _divide(weights: Weights, node: onnx.NodeProto, scale: npt.NDArray[np.float32]) -> None:
+    values = weights[node.input[1]]  # (out, in, ...), or (channels, 1, ...) of a depthwise convolution
+    if values.shape[1] == 1:
+        values /= scale[:, None, None, None]
+    else:
+        values /= scale.reshape(1, -1, *[1] * (values.ndim - 2))
