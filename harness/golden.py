@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from harness.audio.conditions import Renditions, compare, fingerprint
+from harness.audio.conditions import SKETCH, Renditions, compare, fingerprint
 from harness.errors import GoldenError
 
 Logits = npt.NDArray[np.float32]
@@ -74,12 +74,27 @@ def read(path: Path) -> Golden:
         with safe_open(path, framework="numpy") as file:
             raw = json.loads(file.metadata()["provenance"])
             provenance = Provenance(**{**raw, "labels": tuple(raw["labels"])})
-            return Golden(provenance, **{name: file.get_tensor(name) for name in TENSORS})
+            golden = Golden(provenance, **{name: file.get_tensor(name) for name in TENSORS})
+            _check(golden)
+            return golden
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise GoldenError(
             f"{path} is damaged or not a golden file ({error}). Restore it from version control, or review and "
             "accept new outputs with: pytest --golden=update -k golden"
         ) from error
+
+
+def _check(golden: Golden) -> None:
+    """Raise ValueError where the parts of a file that is well-formed do not fit each other."""
+    texts = [value for value in asdict(golden.provenance).values() if not isinstance(value, dict | tuple)]
+    if not all(isinstance(text, str) for text in (*texts, *golden.provenance.labels)):
+        raise ValueError("its provenance holds what is no text")
+    count, labels = golden.logits.shape
+    shapes = {"logits": (count, labels), "levels_db": (count,), "sketch": (count, SKETCH)}
+    for name, shape in shapes.items():
+        tensor = getattr(golden, name)
+        if tensor.shape != shape or tensor.dtype != np.float32:
+            raise ValueError(f"{name} are {tensor.dtype} {tensor.shape}, not float32 {shape}")
 
 
 def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
