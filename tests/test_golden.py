@@ -22,7 +22,7 @@ from harness import golden as module
 from harness.audio.conditions import Renditions
 from harness.audio.corpus import Clip
 from harness.errors import GoldenError
-from harness.golden import TOLERANCE, Golden, Provenance, difference, faults, place, read, unused, write
+from harness.golden import TOLERANCE, Golden, Logits, Provenance, difference, faults, place, read, unused, write
 
 CLIPS = 6
 AUDIO = Renditions(
