@@ -23,7 +23,7 @@ REPORT = "allure-report"
 HISTORY = "allure-history.jsonl"
 RUNS_KEPT = 50  # of Allure's history
 SINGLE_FILE_MOST = 64 * 2**20  # bytes of results; above, one page would be slow to open
-INSTALL_S, GENERATE_S = 300, 300
+INSTALL_S, GENERATE_S = 120, 120  # a registry that does not answer must not hold up the verdict
 ANALYTICS = re.compile(
     r"\s*<script[^>]*\bsrc=\"https://www\.googletagmanager\.com/[^>]*></script>"
     r"\s*<script>(?:(?!</script>).)*\bgtag\((?:(?!</script>).)*</script>",
