@@ -91,7 +91,8 @@ class Cache:
         """Whether it is the cache that failed, and not an input that ``make`` could not read."""
         if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        return Path(os.fsdecode(error.filename)).absolute().is_relative_to(self.root.absolute())
+        path, root = Path(os.fsdecode(error.filename)).absolute(), self.root.absolute()
+        return path.is_relative_to(root) or root.is_relative_to(path)  # the root's parents may be what cannot be made
 
     def _fill(self, place: Path, make: Callable[[Path], None]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))

@@ -6,6 +6,7 @@ import argparse
 import sys
 import webbrowser
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from harness import __version__
@@ -17,6 +18,8 @@ OK, FAULT = 0, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; a fault a person can mend is one paragraph on stderr and exit status 2."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names are UTF-8, a terminal need not be
     try:
         options.call(options)
     except VoxgateError as error:

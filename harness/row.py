@@ -34,6 +34,11 @@ class Row:
     detail: str
     screened: bool = False
 
+    def __post_init__(self) -> None:
+        # Names of nodes and accents come from untrusted files, and go to terminals: no escapes, no forged lines.
+        for name in ("slice", "detail"):
+            object.__setattr__(self, name, _printable(getattr(self, name)))
+
     @property
     def build(self) -> str:
         return f"{self.target}/{self.recipe}"
@@ -49,3 +54,13 @@ class Row:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Row:
         return cls(**{**data, "outcome": Outcome(data["outcome"])})
+
+
+def _printable(text: str) -> str:
+    """One line: white space as spaces, other control characters and lone surrogates as their escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else " " if each.isspace() else each.encode("unicode_escape").decode()
+        for each in text
+    )

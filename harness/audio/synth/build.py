@@ -25,7 +25,7 @@ from harness.errors import CorpusError, nearest
 BUILDER_VERSION = 1
 LICENCE = "CC0-1.0"
 HEADER = ("clip", "path", "label", "speaker", "accent", "engine", "split", "sha256", "text")
-PLANS: dict[str, Callable[[], Plan]] = {"commands": commands_plan}
+PLANS: dict[str, Callable[[], Plan]] = {"commands": commands_plan, "training": training_plan}
 
 Progress = Callable[[int, int], None]
 

@@ -1,0 +1,123 @@
+"""Each command's mistakes are one paragraph on stderr and status 2; what works prints."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import __version__, cli
+from harness.targets import toolchain
+
+CHECKOUT = Path(__file__).parents[1]
+SHIPPED = CHECKOUT / "models" / "commands"
+COMMAND = "import sys; from harness.cli import main; sys.exit(main())"
+
+
+def fault(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one paragraph a mistake is told by."""
+    assert cli.main([str(each) for each in arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("voxgate: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_plan_of_a_folder_without_a_candidate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "has no model.toml" in fault(capsys, "plan", tmp_path)
+
+
+def test_plan_in_a_house_without_the_corpus(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told = fault(capsys, "plan", SHIPPED, "--house", tmp_path, "--work", tmp_path / "work")
+    assert "no corpus 'commands'" in told
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to: /proc")
+def test_plan_with_a_work_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--work DIR" in fault(capsys, "plan", SHIPPED, "--work", "/proc/voxgate")
+
+
+def test_plan_with_a_file_for_a_work_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("")
+    assert "--work DIR" in fault(capsys, "plan", SHIPPED, "--work", tmp_path / "work")
+
+
+def test_report_without_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "nothing to report" in fault(capsys, "report", "--work", tmp_path)
+
+
+def test_corpus_of_an_unknown_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told = fault(capsys, "corpus", "build", "comands", "--out", tmp_path / "out")
+    assert "did you mean 'commands'?" in told
+    assert "training" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_corpus_over_another(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    assert "already holds clips" in fault(capsys, "corpus", "build", "commands", "--out", tmp_path)
+
+
+def test_toolchain_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'rk3588'?" in fault(capsys, "toolchain", "install", "rk358")
+
+
+def test_toolchains_that_are_absent_are_listed_with_the_remedy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchain, "installed", lambda _: None)
+    assert cli.main(["toolchain", "list"]) == 0
+    assert "rk3588: not installed; run: voxgate toolchain install rk3588" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["plan"], ["corpus"], ["corpus", "build", "commands"], ["toolchain"], ["judge"]]
+)
+def test_an_incomplete_command_shows_its_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: voxgate" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"voxgate {__version__}\n"
+
+
+def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(toolchain, "install", interrupted)
+    assert "interrupted" in fault(capsys, "toolchain", "install", "rk3588")
+
+
+def test_plan_of_the_shipped_candidate_prints_what_can_be_decided(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "plan", str(SHIPPED), "--work", str(tmp_path)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = " ".join(done.stdout.split())
+    for part in ("commands", "drop: 31 of 31 slices decidable", "host/int8", "130 clips, 10 speakers"):
+        assert part in told
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    monkeypatch.setattr(toolchain, "installed", lambda _: SimpleNamespace(folder="/home/zo\u00eb"))
+    assert cli.main(["toolchain", "list"]) == 0
+    sys.stdout.flush()
+    assert rb"rk3588: /home/zo\xeb" in written.getvalue()
