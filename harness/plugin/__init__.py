@@ -7,16 +7,17 @@ Registered by entry point; it stays out of the way until a house is named by ``-
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.cache import disk_error
 from harness.candidate import Candidate
-from harness.errors import Unsupported, VoxgateError
+from harness.errors import InfraError, Unsupported, VoxgateError
 from harness.measure import environment
 from harness.plugin import options, rootdir, select
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
@@ -137,10 +138,11 @@ class Rows:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         rows = getattr(report, "voxgate_rows", [])
         if rows and not self.house.rows:
-            make_latest(self.house.folder)
+            with _unhurt(self.house):
+                make_latest(self.house.folder)
         self.house.rows += [Row.from_json(row) for row in rows]
         if rows:
-            with (self.house.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
+            with _unhurt(self.house), (self.house.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
@@ -159,12 +161,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if silent and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
     facts = _facts(session.config, house)
-    house.run.write("run", facts)
-    finish_results(session.config, house.folder, facts["environment"])
+    with _unhurt(house):
+        house.run.write("run", facts)
+        finish_results(session.config, house.folder, facts["environment"])
+    if house.lost and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     house = config.stash.get(HOUSE, None)
+    if house is not None and house.lost:
+        terminalreporter.write_line(f"voxgate: records of this run are lost, so it fails: {house.lost}", red=True)
     if house is None or not house.rows:
         return
     writer = terminalreporter._tw
@@ -173,6 +180,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not any(row.outcome in JUDGED for row in house.rows):
         terminalreporter.write_line("voxgate: this run judged nothing, so it fails; see the reasons above.", red=True)
     terminalreporter.write_line(f"records: {house.folder}   report: voxgate report --work {house.options.work}")
+
+
+@contextmanager
+def _unhurt(house: House) -> Iterator[None]:
+    """A record that cannot be written fails the run at its end; the verdicts are still told."""
+    try:
+        yield
+    except (InfraError, OSError) as error:
+        told = error if isinstance(error, InfraError) else disk_error(error, house.folder)
+        house.lost = house.lost or str(told)
 
 
 def _plain(item: pytest.Item) -> AbstractContextManager[None]:

@@ -36,6 +36,7 @@ class House:
     rows: list[Row] = field(default_factory=list)
     _judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
     fault: VoxgateError | None = None  # met while collecting; stops the session before it judges
+    lost: str = ""  # why records of this run could not be written
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:

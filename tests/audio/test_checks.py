@@ -84,9 +84,7 @@ def test_clipping_counts_runs_of_one_sign() -> None:
     assert clipped_share(np.ones(8, np.float32)) == 1.0
 
 
-def test_answer_is_kept_until_a_file_changes(
-    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer_is_kept_until_a_file_changes(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(tmp_path / "cache")
     corpus = load_corpus("tones", house)
     assert check_audio(corpus, cache) == []

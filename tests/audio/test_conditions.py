@@ -112,9 +112,7 @@ def test_noise_is_pink_or_babble_by_clip() -> None:
 
 
 @pytest.mark.parametrize("condition_id", ["room-small", "room-large", "far-field"])
-def test_rooms_keep_the_level_and_lengthen_the_sound(
-    banks: dict[str | None, Bank | None], condition_id: str
-) -> None:
+def test_rooms_keep_the_level_and_lengthen_the_sound(banks: dict[str | None, Bank | None], condition_id: str) -> None:
     condition = replace(CONDITIONS[condition_id], snr_db=None)
     click = np.zeros(RATE, np.float32)
     click[2000:2100] = 0.2

@@ -92,9 +92,7 @@ def test_absent_data_is_unsupported_and_says_how_to_get_it(house: Path, tmp_path
         load_corpus("tones", house, tmp_path)
 
 
-def test_data_folder_by_option_or_environment(
-    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_folder_by_option_or_environment(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(house, "corpus.toml", "[corpus]", '[corpus]\ndata = "far"')
     (tmp_path / "data").mkdir()
     (house / "corpora" / "tones" / "clips").rename(tmp_path / "data" / "far")

@@ -38,9 +38,7 @@ def artifact(file: Path) -> Artifact:
 
 
 @pytest.mark.parametrize("name", ["float.onnx", "float.tflite", "int8.tflite"])
-def test_outputs_come_in_order_as_float_logits(
-    name: str, models: dict[str, Path], features: Features
-) -> None:
+def test_outputs_come_in_order_as_float_logits(name: str, models: dict[str, Path], features: Features) -> None:
     board, made = LocalBoard(), artifact(models[name])
     logits = board.run(made, features, print)
     assert logits.shape == (20, 12)
@@ -62,9 +60,7 @@ def test_inputs_beyond_the_range_saturate(models: dict[str, Path], features: Fea
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_features_that_are_not_finite_are_an_error(
-    value: float, models: dict[str, Path], features: Features
-) -> None:
+def test_features_that_are_not_finite_are_an_error(value: float, models: dict[str, Path], features: Features) -> None:
     broken = features.copy()
     broken[[3, 5], 0, 0] = value
     with pytest.raises(ToolchainError, match=r"2 of 20 feature windows.*window 3"):

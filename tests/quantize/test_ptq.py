@@ -61,9 +61,7 @@ def test_calibration_on_silence_saturates_speech(
     assert bad < 5
 
 
-def test_the_librarys_own_calibration_clips(
-    models: dict[str, Path], features: Features, tmp_path: Path
-) -> None:
+def test_the_librarys_own_calibration_clips(models: dict[str, Path], features: Features, tmp_path: Path) -> None:
     """Why ptq brings its own: Quantizer.calibrate() averages the peaks away."""
     from litert_quantizer.quantizer import Quantizer
     from litert_quantizer.recipe import static_wi8_ai8

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,5 +28,5 @@ def test_an_output_made_early_stays_to_the_end() -> None:
 def test_the_peak_lies_between_one_pair_and_all(widths: list[int]) -> None:
     steps = [([i], [i + 1]) for i in range(len(widths) - 1)]
     peak = peak_live(steps, dict(enumerate(widths)), {len(widths) - 1})
-    assert peak == max(a + b for a, b in zip(widths, widths[1:], strict=False))
+    assert peak == max(a + b for a, b in itertools.pairwise(widths))
     assert peak <= sum(widths)
