@@ -22,6 +22,7 @@ def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibrati
         models.append(candidate.tflite)
     return digest(
         __version__,
+        candidate.name,  # the record bears it
         target.name,
         target.settings(),
         target.tools(recipe),
@@ -60,17 +61,19 @@ def load(folder: Path) -> Artifact:
         nodes = tuple(Node(**node) for node in placement["nodes"])
         if not nodes:
             raise ValueError("its placement is empty")
+        file = folder / Path(record["file"]).name
+        if not file.exists():
+            raise ValueError(f"{file.name} is gone")
         return Artifact(
             candidate=record["candidate"],
             recipe=Recipe.model_validate(record["recipe"]),
             key=record["key"],
-            file=folder / Path(record["file"]).name,
+            file=file,
             placement=Placement(nodes, Evidence(placement["evidence"]), placement["partitions"]),
             sizes=Sizes(**record["sizes"]),
             evidence=Evidence(record["evidence"]),
             tools=record["tools"],
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ToolchainError(
-            f"the build in {folder} is unusable ({error}); remove that folder and run again."
-        ) from error
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ToolchainError(f"the build in {folder} is unusable ({why}); remove that folder and run again.") from error

@@ -1,0 +1,250 @@
+"""A build is made once for its inputs, and its record is trusted only as far as it reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import build as module
+from harness.build import RECORD, artifact_key, build, load
+from harness.cache import Cache
+from harness.candidate import Candidate, Recipe
+from harness.candidate import load as load_candidate
+from harness.errors import ToolchainError, Unsupported
+from harness.targets.base import Artifact, Board, Evidence, Features, Job, Node, Placement, Sizes, Target
+
+MODEL = """
+[candidate]
+name = "tiny"
+task = "keyword"
+labels = ["go", "stop"]
+corpus = "tones"
+tflite = "model.tflite"
+[frontend]
+[[recipe]]
+target = "fake"
+name = "int8"
+precision = "int8"
+"""
+FEATURES: Features = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+
+
+class Fake(Target):
+    """A toolchain that copies the model, and counts how often it is asked."""
+
+    name = "fake"
+    title = "a toolchain for tests"
+
+    def __init__(self) -> None:
+        self.builds = 0
+        self.version = "1.0"
+        self.options: dict[str, Any] = {}
+        self.unsupported = False
+
+    def tools(self, recipe: Recipe) -> dict[str, str]:
+        return {"fakec": self.version}
+
+    def settings(self) -> dict[str, Any]:
+        return self.options
+
+    def check(self, candidate: Candidate, recipe: Recipe) -> None:
+        if self.unsupported:
+            raise Unsupported("no int8 here; use fp16")
+
+    def build(self, job: Job) -> Artifact:
+        self.builds += 1
+        file = job.folder / "model.bin"
+        file.write_bytes(job.model.read_bytes())
+        nodes = (Node("/conv", "Conv", "int8", "npu", False), Node("/mean", "Mean", "fp16", "npu", True, "no int8"))
+        sizes = Sizes(file=4, weights=3)
+        return Artifact(
+            job.candidate.name,
+            job.recipe,
+            job.key,
+            file,
+            Placement(nodes, Evidence.STATIC, 2),
+            sizes,
+            Evidence.EMULATOR,
+            self.tools(job.recipe),
+        )
+
+    def board(self, recipe: Recipe) -> Board:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Candidate:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for name in ("model.onnx", "model.tflite"):
+        (folder / name).write_bytes(name.encode())
+    (folder / "model.toml").write_text(MODEL)
+    return load_candidate(folder)
+
+
+@pytest.fixture
+def made(tmp_path: Path, candidate: Candidate) -> tuple[Artifact, Path]:
+    artifact, entry = build(Fake(), candidate, candidate.recipes[0], FEATURES, Cache(tmp_path / "cache"), print)
+    return artifact, entry.path
+
+
+def test_the_same_inputs_are_built_once_and_loaded_equal(tmp_path: Path, candidate: Candidate) -> None:
+    target, recipe, told = Fake(), candidate.recipes[0], list[str]()
+    first, made = build(target, candidate, recipe, FEATURES, Cache(tmp_path / "cache"), told.append)
+    second, found = build(target, candidate, recipe, FEATURES, Cache(tmp_path / "cache"), told.append)
+    assert first == second
+    assert (target.builds, made.hit, found.hit) == (1, False, True)
+    assert told == ["building tiny for fake/int8"]
+    assert first.file.read_bytes() == b"model.onnx"
+    assert (first.candidate, first.recipe, first.tools) == ("tiny", recipe, {"fakec": "1.0"})
+    assert [node.fallback for node in first.placement.nodes] == [False, True]
+    assert (first.sizes, first.placement.partitions) == (Sizes(4, 3, None), 2)
+
+
+def test_what_a_target_cannot_do_is_said_before_anything_is_built(tmp_path: Path, candidate: Candidate) -> None:
+    target = Fake()
+    target.unsupported = True
+    with pytest.raises(Unsupported, match="use fp16"):
+        build(target, candidate, candidate.recipes[0], FEATURES, Cache(tmp_path / "cache"), print)
+    assert target.builds == 0
+
+
+def test_a_build_that_fails_leaves_nothing_to_be_found(tmp_path: Path, candidate: Candidate) -> None:
+    class Crashing(Fake):
+        def build(self, job: Job) -> Artifact:
+            (job.folder / "half.bin").write_bytes(b"half")
+            raise ToolchainError("the compiler crashed")
+
+    cache, recipe = Cache(tmp_path / "cache"), candidate.recipes[0]
+    with pytest.raises(ToolchainError, match="crashed"):
+        build(Crashing(), candidate, recipe, FEATURES, cache, print)
+    artifact, entry = build(Fake(), candidate, recipe, FEATURES, cache, print)
+    assert not entry.hit
+    assert [path.name for path in artifact.file.parent.iterdir() if path.name == "half.bin"] == []
+
+
+def other_model(_: Fake, candidate: Candidate) -> Candidate:
+    candidate.model.write_bytes(b"other")
+    return candidate
+
+
+def other_tflite(_: Fake, candidate: Candidate) -> Candidate:
+    assert candidate.tflite is not None
+    candidate.tflite.write_bytes(b"other")
+    return candidate
+
+
+def no_tflite(_: Fake, candidate: Candidate) -> Candidate:
+    return replace(candidate, head=candidate.head.model_copy(update={"tflite": None}))
+
+
+def other_name(_: Fake, candidate: Candidate) -> Candidate:
+    return replace(candidate, head=candidate.head.model_copy(update={"name": "other"}))
+
+
+def other_version(target: Fake, candidate: Candidate) -> Candidate:
+    target.version = "1.1"
+    return candidate
+
+
+def other_settings(target: Fake, candidate: Candidate) -> Candidate:
+    target.options = {"optimize": 3}
+    return candidate
+
+
+@pytest.mark.parametrize(
+    "change",
+    [other_model, other_tflite, no_tflite, other_name, other_version, other_settings],
+    ids=lambda f: f.__name__,
+)
+def test_every_input_is_in_the_key(candidate: Candidate, change: Callable[[Fake, Candidate], Candidate]) -> None:
+    target, recipe = Fake(), candidate.recipes[0]
+    before = artifact_key(target, candidate, recipe, FEATURES)
+    assert before == artifact_key(Fake(), candidate, recipe, FEATURES.copy())
+    assert before != artifact_key(target, change(target, candidate), recipe, FEATURES)
+
+
+@pytest.mark.parametrize(
+    "features", [FEATURES + 1, FEATURES.reshape(3, 1, 4), FEATURES[:0]], ids=["values", "shape", "none"]
+)
+def test_calibration_is_in_the_key(candidate: Candidate, features: Features) -> None:
+    recipe = candidate.recipes[0]
+    assert artifact_key(Fake(), candidate, recipe, features) != artifact_key(Fake(), candidate, recipe, FEATURES)
+
+
+@pytest.mark.parametrize("update", [{"name": "x"}, {"precision": "fp16"}, {"per_channel": False}, {"symmetric": True}])
+def test_the_recipe_is_in_the_key(candidate: Candidate, update: dict[str, Any]) -> None:
+    recipe = candidate.recipes[0]
+    other = recipe.model_copy(update=update)
+    assert artifact_key(Fake(), candidate, other, FEATURES) != artifact_key(Fake(), candidate, recipe, FEATURES)
+
+
+def test_the_version_of_voxgate_is_in_the_key(candidate: Candidate, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = artifact_key(Fake(), candidate, candidate.recipes[0], FEATURES)
+    monkeypatch.setattr(module, "__version__", "0.0.0")
+    assert artifact_key(Fake(), candidate, candidate.recipes[0], FEATURES) != before
+
+
+def edit(folder: Path, where: str, value: Any) -> None:
+    """Put ``value`` at a place of the record, as ``placement.nodes``; None drops it."""
+    record = json.loads((folder / RECORD).read_text())
+    *parents, key = where.split(".")
+    part = record
+    for parent in parents:
+        part = part[parent]
+    part[key] = value
+    if value is None:
+        del part[key]
+    (folder / RECORD).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("placement", None),
+        ("key", None),
+        ("placement.nodes", []),
+        ("placement.nodes", [{"name": "x"}]),
+        ("placement.nodes", [5]),
+        ("placement.evidence", "hearsay"),
+        ("placement", []),
+        ("recipe", {}),
+        ("sizes", {"file": 1, "other": 2}),
+        ("file", 5),
+        ("evidence", "hearsay"),
+    ],
+    ids=str,
+)
+def test_a_damaged_record_is_refused_with_the_remedy(made: tuple[Artifact, Path], where: str, value: Any) -> None:
+    edit(made[1], where, value)
+    with pytest.raises(ToolchainError, match=r"unusable .*remove that folder and run again"):
+        load(made[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000], ids=range(6))
+def test_a_record_that_is_no_record_is_refused(made: tuple[Artifact, Path], content: bytes) -> None:
+    (made[1] / RECORD).write_bytes(content)
+    with pytest.raises(ToolchainError, match="remove that folder and run again"):
+        load(made[1])
+
+
+def test_an_absent_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ToolchainError, match="remove that folder"):
+        load(tmp_path)
+
+
+def test_an_artifact_whose_file_is_gone_is_refused(made: tuple[Artifact, Path]) -> None:
+    made[0].file.unlink()
+    with pytest.raises(ToolchainError, match="remove that folder"):
+        load(made[1])
+
+
+def test_a_record_cannot_name_a_file_elsewhere(made: tuple[Artifact, Path]) -> None:
+    edit(made[1], "file", "../../model.bin")
+    assert load(made[1]).file == made[1] / "model.bin"
