@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.interval import Estimate
+from harness.interval import Estimate, nothing_flipped
 from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen, worst
 
 P_VALUES = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.floats(0, 1), max_size=12)
@@ -111,6 +111,14 @@ def test_with_the_clips_needed_the_half_width_fits(value: float, half: float) ->
     assert clips is not None
     assert half * math.sqrt(130 / clips) <= 3 - value + 1e-9
     assert clips == 1 or half * math.sqrt(130 / (clips - 1)) > 3 - value - 1e-9
+
+
+def test_clips_needed_where_nothing_flipped_nearly_meet_the_exact_bound() -> None:
+    """36 clips rule out 8 points; 4 points take 74, and the estimate says 72."""
+    nothing = Estimate(0.0, 0.0, 100 * nothing_flipped(36, 0.95), 252, 36, 6, "exact", 0.0)
+    clips = clips_needed(nothing, Limit(4))
+    assert clips is not None
+    assert 100 * nothing_flipped(clips, 0.95) == pytest.approx(4, rel=0.05)
 
 
 def test_more_clips_cannot_pass_a_figure_beyond_its_limit() -> None:

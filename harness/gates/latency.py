@@ -17,7 +17,7 @@ def judge(build: Build, latency: Latency, which: str) -> list[Row]:
     """Every percentile that ``latency_ms`` (inference alone) or ``end_to_end_ms`` limits.
 
     PASS when its upper bound keeps the budget, FAIL when its lower bound breaks it, INCONCLUSIVE
-    between, where rounds are too few for the percentile, or where timings never settled.
+    between, where rounds are too few for the percentile, or in place of FAIL where timings never settled.
     """
     budget: LatencyBudget = getattr(build.candidate.budgets(build.recipe), which)
     what = "end to end" if which == "end_to_end_ms" else "inference"
