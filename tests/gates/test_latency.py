@@ -26,6 +26,13 @@ def test_the_bounds_of_the_median_decide(build: MakeBuild, limit: float, expecte
     assert row.low < row.value < row.high
 
 
+def test_a_median_beyond_its_limit_is_no_fail_while_its_interval_reaches_back(build: MakeBuild) -> None:
+    (row,) = judge(build("latency_ms.p50 = 1000"), timed(), "latency_ms")
+    assert row.value is not None
+    (row,) = judge(build(f"latency_ms.p50 = {row.value - 1e-6}"), timed(), "latency_ms")
+    assert row.outcome is Outcome.INCONCLUSIVE
+
+
 def test_only_percentiles_with_a_limit_are_judged(build: MakeBuild) -> None:
     own = build("end_to_end_ms = { p50 = 9, p99 = 9 }")
     assert [row.slice for row in judge(own, timed(), "end_to_end_ms")] == ["end to end p50", "end to end p99"]
