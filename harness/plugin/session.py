@@ -1,0 +1,261 @@
+"""A session that judges: parametrization, the plan before, rows as they come, the table after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cache import disk_error
+from harness.candidate import Candidate
+from harness.errors import InfraError, Unsupported, VoxgateError
+from harness.measure import environment
+from harness.plugin import select
+from harness.plugin.house import HOUSE, House, make_latest, new_folder
+from harness.plugin.options import Options
+from harness.plugin.record import ROWS, keep_crash, plainly
+from harness.report.allure import configure_results, finish_results
+from harness.report.summary import plan_table, summary
+from harness.row import Row
+from harness.targets.registry import registry
+from harness.verdict import Outcome
+
+RUNTIMES = ("ai-edge-litert", "kaldi-native-fbank", "litert-quantizer", "numpy", "onnxruntime")
+JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE}
+
+
+def open_house(config: pytest.Config, chosen: Options) -> None:
+    """Make the house of this session. Raises UsageError where its folder or candidates are unusable."""
+    try:
+        worker = getattr(config, "workerinput", None)
+        folder = Path(worker["voxgate_folder"]) if worker else new_folder(chosen.work)
+    except VoxgateError as error:
+        raise pytest.UsageError(str(error)) from error
+    house = House(options=chosen, say=_speaker(config), folder=folder)
+    config.stash[HOUSE] = house
+    configure_results(config, folder)
+    if not worker and getattr(config.option, "numprocesses", None):
+        _checked(house, lambda: house.candidates)  # the controller collects nothing: look before workers start
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    house = node.config.stash.get(HOUSE, None)
+    if house is not None:
+        node.workerinput["voxgate_folder"] = str(house.folder)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    house = config.stash.get(HOUSE, None)
+    if house is None:
+        return []
+    return [f"voxgate {version('voxgate')}: records in {house.folder}, targets {', '.join(registry())}"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    house = metafunc.config.stash.get(HOUSE, None)
+    if house is None or house.fault is not None:
+        return
+    try:
+        select.parametrize(metafunc, house)
+    except VoxgateError as error:
+        house.fault = error
+
+
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    house = session.config.stash.get(HOUSE, None)
+    if house is None:
+        return
+    if house.fault is not None:
+        raise pytest.UsageError(str(house.fault))
+    items[:] = [item for item in items if _asked(item)]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before anything runs: models and corpora are usable, and the plan says what can be decided."""
+    house = session.config.stash.get(HOUSE, None)
+    if house is None or session.config.option.collectonly or hasattr(session.config, "workerinput"):
+        return
+    builds = _selected(session.items)
+    if builds:
+        _checked(house, lambda: _plan(house, builds))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with _plain(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with _plain(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and _judges(item) and HOUSE in item.config.stash:
+        keep_crash(item, report.longreprtext.strip().rpartition("\n")[2])
+    rows = item.stash.get(ROWS, [])
+    if rows:
+        report.voxgate_rows = [row.as_json() for row in rows]  # type: ignore[attr-defined]
+        item.stash[ROWS] = []
+    return report
+
+
+class Rows:
+    """Takes the rows from reports, so that xdist's workers deliver theirs too."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        rows = getattr(report, "voxgate_rows", [])
+        if rows and not self.house.rows:
+            with _unhurt(self.house):
+                make_latest(self.house.folder)
+        self.house.rows += [Row.from_json(row) for row in rows]
+        if rows:
+            with _unhurt(self.house), (self.house.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    house = session.config.stash.get(HOUSE, None)
+    if house is not None and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(Rows(house), "voxgate-rows")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    house = session.config.stash.get(HOUSE, None)
+    if house is None or hasattr(session.config, "workerinput"):
+        return
+    silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
+    if silent and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
+    facts = _facts(session.config, house)
+    with _unhurt(house):
+        house.run.write("run", facts)
+        finish_results(session.config, house.folder, facts["environment"])
+    if house.lost and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    house = config.stash.get(HOUSE, None)
+    if house is not None and house.lost:
+        terminalreporter.write_line(f"voxgate: records of this run are lost, so it fails: {house.lost}", red=True)
+    if house is None or not house.rows:
+        return
+    writer = terminalreporter._tw
+    terminalreporter.section("voxgate")
+    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup))
+    if not any(row.outcome in JUDGED for row in house.rows):
+        terminalreporter.write_line("voxgate: this run judged nothing, so it fails; see the reasons above.", red=True)
+    terminalreporter.write_line(f"records: {house.folder}   report: voxgate report --work {house.options.work}")
+
+
+@contextmanager
+def _unhurt(house: House) -> Iterator[None]:
+    """A record that cannot be written fails the run at its end; the verdicts are still told."""
+    try:
+        yield
+    except (InfraError, OSError) as error:
+        told = error if isinstance(error, InfraError) else disk_error(error, house.folder)
+        house.lost = house.lost or str(told)
+
+
+def _plain(item: pytest.Item) -> AbstractContextManager[None]:
+    """Errors of stages become outcomes in the items that judge; other people's tests are left alone."""
+    house = item.config.stash.get(HOUSE, None)
+    return plainly(item, house) if house is not None and _judges(item) else nullcontext()
+
+
+def _selected(items: list[pytest.Item]) -> list[tuple[str, str]]:
+    builds: dict[tuple[str, str], None] = {}
+    for item in items:
+        params = getattr(item, "callspec", None)
+        if params and "recipe" in params.params:
+            values = params.params
+            builds[values["candidate"], f"{values['target']}/{values['recipe']}"] = None
+    return list(builds)
+
+
+def _asked(item: pytest.Item) -> bool:
+    """False for what pytest makes of a gate without any slice to judge: a test without parameters."""
+    params = getattr(item, "callspec", None)
+    return params is None or all(isinstance(value, str) for value in params.params.values()) or not _judges(item)
+
+
+def _judges(item: pytest.Item) -> bool:
+    return "house" in getattr(item, "fixturenames", ())
+
+
+def _plan(house: House, builds: list[tuple[str, str]]) -> None:
+    decidable = []
+    for name, recipe_id in builds:
+        candidate: Candidate = house.candidates[name]
+        try:
+            house.run.ready(candidate)
+        except Unsupported:
+            continue  # its tests skip, each with this reason
+        decidable += house.plan(candidate, candidate.recipe(recipe_id))
+    for target in sorted({recipe_id.partition("/")[0] for _, recipe_id in builds}):
+        with suppress(VoxgateError):  # remembered: the target's own tests say it
+            house.run.provision(target)
+    house.run.write("plan", [entry.record() for entry in decidable])
+    house.say(plan_table(decidable))
+
+
+def _checked(house: House, look: Callable[[], object]) -> None:
+    try:
+        look()
+    except VoxgateError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _hits(house: House) -> dict[str, tuple[int, int]]:
+    """Of each kind of cache entry: how many were found, how many this run asked for."""
+    counts: dict[str, tuple[int, int]] = {}
+    for entry in house.run.cache.used:
+        found, asked = counts.get(entry.kind, (0, 0))
+        counts[entry.kind] = (found + entry.hit, asked + 1)
+    return counts
+
+
+def _facts(config: pytest.Config, house: House) -> dict[str, Any]:
+    return {
+        "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
+        "started": house.folder.name,
+        "cache": _hits(house),
+        "environment": {
+            "voxgate": version("voxgate"),
+            "targets": ", ".join(registry()),
+            **{name: str(value) for name, value in environment().items() if value is not None},
+            **{name: version(name) for name in RUNTIMES},
+        },
+    }
+
+
+def _speaker(config: pytest.Config) -> Callable[[str], None]:
+    """Progress lines on the terminal, past pytest's capture; silent in xdist's workers."""
+
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or capture is None or config.option.verbose < 0:
+            return
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            for line in text.splitlines():
+                reporter.write_line(line if line.startswith(" ") else f"voxgate: {line}")
+
+    return say
