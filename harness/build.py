@@ -9,8 +9,8 @@ from typing import Any
 from harness import __version__
 from harness.cache import Cache, Entry, digest
 from harness.candidate import Candidate, Recipe
-from harness.errors import ToolchainError
-from harness.targets.base import Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
+from harness.errors import ToolchainError, Unsupported
+from harness.targets.base import OPTIONAL, Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
 
 RECORD = "artifact.json"
 
@@ -40,6 +40,7 @@ def build(
 
     Raises Unsupported where the target cannot honour the recipe, ToolchainError where it fails.
     """
+    refuse_strange(target, candidate, recipe)
     target.check(candidate, recipe)
     key = artifact_key(target, candidate, recipe, calibration)
 
@@ -51,6 +52,18 @@ def build(
 
     entry = cache.entry("artifacts", key, make)
     return load(entry.path), entry
+
+
+def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None:
+    """Raise Unsupported for a key of the recipe that this target would not read: it must not look honoured."""
+    defaults = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in OPTIONAL}
+    for name, default in defaults.items():
+        value = getattr(recipe, name)
+        if name not in target.honours and value != default:
+            raise Unsupported(
+                f"{candidate.name} {recipe.id}: {name} = {value!r} means nothing to {target.name}; remove it from "
+                "this recipe."
+            )
 
 
 def load(folder: Path) -> Artifact:
@@ -69,7 +82,7 @@ def load(folder: Path) -> Artifact:
             recipe=Recipe.model_validate(record["recipe"]),
             key=record["key"],
             file=file,
-            placement=Placement(nodes, Evidence(placement["evidence"]), placement["partitions"]),
+            placement=Placement(nodes, Evidence(placement["evidence"]), placement["partitions"], placement["source"]),
             sizes=Sizes(**record["sizes"]),
             evidence=Evidence(record["evidence"]),
             tools=record["tools"],

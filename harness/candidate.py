@@ -44,6 +44,8 @@ class Recipe(Strict):
     runtime: Literal["onnxruntime", "litert"] | None = None
     per_channel: bool = True
     symmetric: bool = False
+    activation_bits: Literal[8, 16] = 8  # of int8: 16 keeps 8-bit weights (a16w8)
+    soc: str = Field("", max_length=32)  # the chip to compile for, where a target has several: "SM8550"
     calibration: Calibration = Calibration()
     op_target: dict[str, str] = {}  # output tensor to unit, as RKNN's op_target: {"/conv1/Conv_output_0" = "cpu"}
 

@@ -33,10 +33,11 @@ class Row:
     outcome: Outcome
     detail: str
     screened: bool = False
+    source: str = ""  # who gave the figure, in words: a simulator, a proxy, a set of rules
 
     def __post_init__(self) -> None:
         # Names of nodes and accents come from untrusted files, and go to terminals: no escapes, no forged lines.
-        for name in ("slice", "detail"):
+        for name in ("slice", "detail", "source"):
             object.__setattr__(self, name, _printable(getattr(self, name)))
 
     @property

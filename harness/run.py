@@ -232,14 +232,14 @@ class Run:
             renditions.sketch,
         )
 
-    def provision(self, target: str) -> None:
-        """Install the target's toolchain where it is missing and this run may."""
+    def provision(self, candidate: Candidate, target: str) -> None:
+        """Install what the target needs for the candidate where it is missing and this run may."""
         if self.toolchains:
-            self._once(("provision", target), lambda: registry()[target].provision(self.say))
+            self._once(("provision", target, candidate.name), lambda: registry()[target].provision(candidate, self.say))
 
     def _build(self, candidate: Candidate, recipe: Recipe) -> Artifact:
         self.ready(candidate)
-        self.provision(recipe.target)
+        self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
         if recipe.precision == "int8":
             chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)

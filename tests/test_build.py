@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.cache import Cache
 from harness.candidate import Candidate, Recipe
 from harness.candidate import load as load_candidate
 from harness.errors import ToolchainError, Unsupported
-from harness.targets.base import Artifact, Board, Evidence, Features, Job, Node, Placement, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Features, Job, Node, Placement, Sizes, Target
 
 MODEL = """
 [candidate]
@@ -53,6 +54,9 @@ class Fake(Target):
     def settings(self) -> dict[str, Any]:
         return self.options
 
+    def abilities(self) -> tuple[Ability, ...]:
+        return (Ability("compile", True, f"fakec {self.version}"),)
+
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         if self.unsupported:
             raise Unsupported("no int8 here; use fp16")
@@ -68,7 +72,7 @@ class Fake(Target):
             job.recipe,
             job.key,
             file,
-            Placement(nodes, Evidence.STATIC, 2),
+            Placement(nodes, Evidence.STATIC, 2, "fakec's table"),
             sizes,
             Evidence.EMULATOR,
             self.tools(job.recipe),
@@ -105,6 +109,7 @@ def test_the_same_inputs_are_built_once_and_loaded_equal(tmp_path: Path, candida
     assert (first.candidate, first.recipe, first.tools) == ("tiny", recipe, {"fakec": "1.0"})
     assert [node.fallback for node in first.placement.nodes] == [False, True]
     assert (first.sizes, first.placement.partitions) == (Sizes(4, 3, None), 2)
+    assert second.placement.source == "fakec's table"
 
 
 def test_what_a_target_cannot_do_is_said_before_anything_is_built(tmp_path: Path, candidate: Candidate) -> None:
@@ -112,6 +117,24 @@ def test_what_a_target_cannot_do_is_said_before_anything_is_built(tmp_path: Path
     target.unsupported = True
     with pytest.raises(Unsupported, match="use fp16"):
         build(target, candidate, candidate.recipes[0], FEATURES, Cache(tmp_path / "cache"), print)
+    assert target.builds == 0
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"runtime": "litert"}, "runtime = 'litert'"),
+        ({"op_target": {"x": "cpu"}}, "op_target = {'x': 'cpu'}"),
+        ({"activation_bits": 16}, "activation_bits = 16"),
+        ({"soc": "SM8550"}, "soc = 'SM8550'"),
+    ],
+)
+def test_a_key_the_target_does_not_read_is_refused(
+    tmp_path: Path, candidate: Candidate, update: dict[str, Any], said: str
+) -> None:
+    target, recipe = Fake(), candidate.recipes[0].model_copy(update=update)
+    with pytest.raises(Unsupported, match=f"tiny fake/int8: {re.escape(said)} means nothing to fake; remove it"):
+        build(target, candidate, recipe, FEATURES, Cache(tmp_path / "cache"), print)
     assert target.builds == 0
 
 

@@ -49,7 +49,7 @@ def placement(build: Build, artifact: Artifact) -> Row:
     rest = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     units = Counter(node.where for node in artifact.placement.nodes)
     spread = ", ".join(f"{count} on {unit}" for unit, count in sorted(units.items()))
-    return replace(build, evidence=artifact.placement.evidence.value).row(
+    return _placed(build, artifact).row(
         "placement",
         "fallback",
         value=float(len(found)),
@@ -66,16 +66,20 @@ def placement(build: Build, artifact: Artifact) -> Row:
     )
 
 
+def _placed(build: Build, artifact: Artifact) -> Build:
+    """The build with the evidence of its placement, which may differ from that of its outputs."""
+    return replace(build, evidence=artifact.placement.evidence.value, source=artifact.placement.source)
+
+
 def _node(node: Node) -> str:
     return f"{node.op} {node.name} on {node.where} as {node.dtype} ({node.reason})"
 
 
 def layers(build: Build, artifact: Artifact) -> Row:
     """Layer count against its budget: an exploded graph runs slowly without any fallback."""
-    placed = replace(build, evidence=artifact.placement.evidence.value)
     limit = float(build.candidate.budgets(build.recipe).layers or 0)
     count = len(artifact.placement.nodes)
-    return _at_most(placed, "placement", "layers", count, limit, "layers", count)
+    return _at_most(_placed(build, artifact), "placement", "layers", count, limit, "layers", count)
 
 
 def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[], int]) -> Row:
@@ -93,7 +97,7 @@ def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[]
             f"{part} memory of {build.candidate.name} on {build.recipe.id}: its toolchain does not "
             "report it; needs a board."
         )
-    return _at_most(replace(build, evidence="static"), "footprint", part, size / 1024, limit, "KiB", 1)
+    return _at_most(replace(build, evidence="static", source=""), "footprint", part, size / 1024, limit, "KiB", 1)
 
 
 def _at_most(build: Build, gate: str, part: str, value: float, limit: float, unit: str, n: int) -> Row:

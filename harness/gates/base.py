@@ -17,6 +17,7 @@ class Build:
     recipe: Recipe
     evidence: str
     seed: int = 0  # of the bootstrap
+    source: str = ""  # of the outputs: the board's own name
 
     def row(self, gate: str, part: str, **figures: Any) -> Row:
         return Row(
@@ -26,5 +27,6 @@ class Build:
             gate=gate,
             slice=part,
             evidence=self.evidence,
+            source=self.source,
             **figures,
         )

@@ -208,9 +208,9 @@ def _plan(house: House, builds: list[tuple[str, str]]) -> None:
         except Unsupported:
             continue  # its tests skip, each with this reason
         decidable += house.plan(candidate, candidate.recipe(recipe_id))
-    for target in sorted({recipe_id.partition("/")[0] for _, recipe_id in builds}):
+    for name, target in sorted({(name, recipe_id.partition("/")[0]) for name, recipe_id in builds}):
         with suppress(VoxgateError):  # remembered: the target's own tests say it
-            house.run.provision(target)
+            house.run.provision(house.candidates[name], target)
     house.run.write("plan", [entry.record() for entry in decidable])
     house.say(plan_table(decidable))
 

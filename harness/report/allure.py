@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def placement_html(artifact: Artifact) -> str:
     lines = [(n.name, n.op, n.dtype, n.where, "falls back" if n.fallback else "", n.reason) for n in nodes]
     said = (
         f"<p>{len(nodes)} nodes, {len(artifact.placement.fallbacks)} off the target's unit or wider than asked for; "
-        f"evidence {artifact.placement.evidence}</p>"
+        f"evidence {escape(artifact.placement.evidence)}: {escape(artifact.placement.source)}</p>"
     )
     title = f"{artifact.candidate} on {artifact.recipe.id}: placement"
     return markup.page(title, said + markup.table(PLACEMENT, lines, [node.fallback for node in nodes]))

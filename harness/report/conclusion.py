@@ -146,6 +146,12 @@ def interval(row: Row) -> str:
     return "" if row.low is None or row.high is None else f"[{row.low:.3g}, {row.high:.3g}]"
 
 
+def sources(rows: Iterable[Row]) -> str:
+    """Who gave the figures of each evidence: ``emulator: rk3588 simulator``; empty where only this host did."""
+    named = dict.fromkeys((row.evidence, row.source) for row in rows if row.source and row.source != row.evidence)
+    return "; ".join(f"{evidence}: {source}" for evidence, source in sorted(named))
+
+
 def from_cache(cache: Mapping[str, Sequence[int]]) -> str:
     """``from cache: 2 of 3 artifacts, 7 of 7 renditions``; empty where nothing was asked for."""
     told = [f"{pair[0]} of {pair[1]} {kind}" for kind, pair in sorted(cache.items()) if pair[1]]

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from harness.report import markup
-from harness.report.conclusion import GRAVEST_FIRST, Conclusion, conclude, from_cache, used
+from harness.report.conclusion import GRAVEST_FIRST, Conclusion, conclude, from_cache, sources, used
 from harness.report.records import Records, heatmaps
 from harness.row import Row
 from harness.verdict import Outcome
@@ -54,6 +54,7 @@ def _failing(rows: Sequence[Row]) -> str:
 def _build(conclusion: Conclusion, picture: bytes | None, records: Records) -> str:
     passed = sorted((row for row in conclusion.rows if row.outcome is Outcome.PASS), key=used, reverse=True)
     text = f'<h2 id="{_anchor(conclusion.title)}">{escape(conclusion.title)}: {escape(conclusion.word)}</h2>'
+    text += f"<p>{escape(sources(conclusion.rows))}</p>"
     if picture:
         data = base64.b64encode(picture).decode("ascii")
         alt = escape(f"accuracy drop by accent and condition, {conclusion.title}")

@@ -21,6 +21,7 @@ from harness.report.conclusion import (
     interval,
     limit,
     passing,
+    sources,
     value,
 )
 from harness.row import Row
@@ -100,6 +101,9 @@ def _show(console: Console, conclusion: Conclusion) -> None:
     if hidden:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in hidden.items())
         console.print(Text(f"... and {counts} more; voxgate report lists every one"))
+    told = sources(conclusion.rows)
+    if told:
+        console.print(Text(told, style="dim"))
     console.print()
 
 

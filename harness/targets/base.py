@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ Logits = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 Progress = Callable[[str], None]
 Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
+
+OPTIONAL = ("activation_bits", "op_target", "runtime", "soc")  # keys of a recipe that only some targets honour
 
 
 class Evidence(StrEnum):
@@ -53,6 +55,7 @@ class Placement:
     nodes: tuple[Node, ...]
     evidence: Evidence
     partitions: int | None = None
+    source: str = ""  # who says so, with its version: a compiler's table, a proxy, a set of rules
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:
@@ -111,7 +114,7 @@ class Job:
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # as tables show it beside the evidence
     evidence: ClassVar[Evidence]
 
     @abstractmethod
@@ -137,11 +140,22 @@ class Board(ABC):
         return f"needs a board; {self.name} is an {self.evidence} without a clock or memory of its own."
 
 
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """One thing a target may do on this machine: whether it can, by what, and what mends it where it cannot."""
+
+    what: Literal["compile", "emulate", "board"]
+    ready: bool
+    detail: str  # what does it, with its version; or what lacks
+    remedy: str = ""  # the command, or the thing to bring; empty where ready
+
+
 class Target(ABC):
     """Silicon and its toolchain."""
 
     name: ClassVar[str]  # the pytest marker
     title: ClassVar[str]  # one line for people
+    honours: ClassVar[frozenset[str]] = frozenset()  # which OPTIONAL keys of a recipe mean something to it
 
     @abstractmethod
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -151,9 +165,13 @@ class Target(ABC):
         """What, beside recipe and tool versions, changes a build: part of the cache key."""
         return {}
 
-    def provision(self, say: Progress) -> None:
-        """Install what builds need, unless it is there. Raises ToolchainError where that fails."""
-        del say  # most targets need nothing beyond voxgate's own dependencies
+    def provision(self, candidate: Candidate, say: Progress) -> None:
+        """Install what builds of the candidate need, unless it is there. Raises ToolchainError where that fails."""
+        del candidate, say  # some targets need nothing beyond voxgate's own dependencies
+
+    @abstractmethod
+    def abilities(self) -> tuple[Ability, ...]:
+        """What this machine can do for the target, found out without building anything: compile, emulate, board."""
 
     @abstractmethod
     def check(self, candidate: Candidate, recipe: Recipe) -> None:

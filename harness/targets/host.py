@@ -18,7 +18,7 @@ from harness.boards.local import LocalBoard
 from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
 from harness.quantize import ptq
-from harness.targets.base import Artifact, Board, Evidence, Job, Node, Placement, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Sizes, Target
 from harness.targets.process import Child, Limits, run_child
 
 WORKER = Path(__file__).with_name("workers") / "host_worker.py"
@@ -28,6 +28,7 @@ LIMITS = Limits(seconds=1800, memory_mib=8192)
 class Host(Target):
     name = "host"
     title = "this machine's CPU by onnxruntime or LiteRT"
+    honours = frozenset({"runtime"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         names = ["onnx", "onnxruntime"]
@@ -39,9 +40,11 @@ class Host(Target):
         """The kind of CPU: its kernels decide which nodes are fused."""
         return {"machine": platform.machine()}
 
+    def abilities(self) -> tuple[Ability, ...]:
+        runtimes = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "ai-edge-litert"))
+        return (Ability("compile", True, runtimes), Ability("board", True, f"this machine, {platform.machine()}"))
+
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
-        if recipe.op_target:
-            raise Unsupported(f"{candidate.name} {recipe.id}: op_target is RKNN's; remove it from a host recipe.")
         if recipe.precision == "fp16":
             raise Unsupported(
                 f"{candidate.name} {recipe.id}: this host's kernels widen fp16 to fp32, which tests nothing. "
@@ -74,12 +77,14 @@ class Host(Target):
         made = run_child(child, request, job.folder)
         calibration.unlink(missing_ok=True)
         nodes = tuple(Node(**node) for node in made["nodes"])
+        runtime = "ai-edge-litert" if job.recipe.runtime == "litert" else "onnxruntime"
+        said_by = f"{runtime} {version(runtime)} on this CPU"
         return Artifact(
             candidate=job.candidate.name,
             recipe=job.recipe,
             key=job.key,
             file=file,
-            placement=Placement(nodes, Evidence.HOST, made["partitions"]),
+            placement=Placement(nodes, Evidence.HOST, made["partitions"], said_by),
             sizes=Sizes(**made["sizes"]),
             evidence=Evidence.HOST,
             tools=self.tools(job.recipe),

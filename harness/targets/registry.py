@@ -1,6 +1,7 @@
 """The targets there are: every module of this package that defines a subclass of Target.
 
-Modules are imported, vendor code is not: that stays in each target's own worker.
+Another distribution adds its own by an entry point of the group ``voxgate.targets`` that names such a
+module. Modules are imported, vendor code is not: that stays in each target's own worker.
 """
 
 from __future__ import annotations
@@ -8,28 +9,37 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from types import MappingProxyType
+from importlib.metadata import entry_points
+from types import MappingProxyType, ModuleType
 
 import harness.targets
 from harness.errors import CandidateError, nearest
 from harness.targets.base import Target
+
+GROUP = "voxgate.targets"
 
 
 @cache
 def registry() -> Mapping[str, Target]:
     """Target name to target, host first, then by name. Two targets of one name are a programming error."""
     found: dict[str, Target] = {}
-    for module in pkgutil.iter_modules(harness.targets.__path__):
-        if module.ispkg:
-            continue
-        for value in vars(importlib.import_module(f"harness.targets.{module.name}")).values():
-            if _is_target(value, module.name):
+    for module in _modules():
+        for value in vars(module).values():
+            if _is_target(value, module):
                 if value.name in found:
                     raise TypeError(f"two targets are named {value.name!r}: {type(found[value.name])} and {value}")
                 found[value.name] = value()
     return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != "host", item[0]))))
+
+
+def _modules() -> Iterator[ModuleType]:
+    for module in pkgutil.iter_modules(harness.targets.__path__):
+        if not module.ispkg:
+            yield importlib.import_module(f"harness.targets.{module.name}")
+    for entry in entry_points(group=GROUP):
+        yield entry.load()
 
 
 def known_target(name: str, candidate: str) -> Target:
@@ -43,10 +53,10 @@ def known_target(name: str, candidate: str) -> Target:
     return targets[name]
 
 
-def _is_target(value: object, module: str) -> bool:
+def _is_target(value: object, module: ModuleType) -> bool:
     return (
         inspect.isclass(value)
         and issubclass(value, Target)
         and not inspect.isabstract(value)
-        and value.__module__ == f"harness.targets.{module}"
+        and value.__module__ == module.__name__
     )

@@ -7,6 +7,7 @@ the compiler's word. Nothing here tells the time: that needs a board.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from harness.candidate import Candidate, Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.targets import rknn_table, toolchain
-from harness.targets.base import Artifact, Board, Evidence, Job, Progress, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target
 
 TOOLCHAIN = "rk3588"
 OPSETS = range(7, 20)  # what rknn-toolkit2 2.5.0 reads
@@ -35,22 +36,26 @@ TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
+    honours = frozenset({"op_target"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
         return {name: pins[name] for name in TOOLS}
 
-    def provision(self, say: Progress) -> None:
+    def provision(self, candidate: Candidate, say: Progress) -> None:
         if toolchain.installed(TOOLCHAIN) is None:
             toolchain.install(TOOLCHAIN, say)
+
+    def abilities(self) -> tuple[Ability, ...]:
+        compiles = toolchain.ability(TOOLCHAIN, "compile", "rknn-toolkit2")
+        lacks = "no RK3588 is driven yet: latency and memory are not measured"
+        return (compiles, replace(compiles, what="emulate"), Ability("board", False, lacks, "a lab board"))
 
     def settings(self) -> dict[str, Any]:
         return {"worker": digest(WORKER)}
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         subject = f"{candidate.name} {recipe.id}"
-        if recipe.runtime is not None:
-            raise Unsupported(f"{subject}: runtime = {recipe.runtime!r} is for the host; remove it from this recipe.")
         if recipe.precision == "fp32":
             raise Unsupported(f'{subject}: the RK3588 NPU computes in fp16 or int8; set precision = "fp16" or "int8".')
         if recipe.precision == "int8" and recipe.calibration.algorithm not in ALGORITHMS:

@@ -48,7 +48,8 @@ class Compiled:
         last = self.layers[-2]
         nodes = tuple(_node(layer, layer is last, quantized) for layer in self.layers)
         inner = [node.where for node in nodes if node.op not in BOUNDARY]
-        return Placement(nodes, Evidence.STATIC, partitions=sum(where == "npu" for where, _ in groupby(inner)))
+        partitions = sum(where == "npu" for where, _ in groupby(inner))
+        return Placement(nodes, Evidence.STATIC, partitions, "layer table of rknn-toolkit2's compiler")
 
 
 def read_log(path: Path, subject: str) -> Compiled:

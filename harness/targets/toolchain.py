@@ -1,7 +1,8 @@
 """Vendor toolchains, each in a virtual environment of its own, made from a locked and hashed list.
 
-A toolchain's pins lie in ``requirements/<name>.txt``; its folder is named by their digest, so another
-version of voxgate never meets an environment made from other pins.
+A toolchain is a ``requirements/<name>.in``, whose first lines say which modules must import and for which
+Pythons it has wheels, and the locks made from it, ``<name>*.txt``. Its folder is named by the digest of
+the locks, so another version of voxgate never meets an environment made from other pins.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from filelock import FileLock
 
 from harness.cache import disk_error
 from harness.errors import ToolchainError, Unsupported, nearest
-from harness.targets.base import Progress
+from harness.targets.base import Ability, Progress
 from harness.targets.process import Child, Limits, last_lines, run_child
 
 REQUIREMENTS = Path(__file__).with_name("requirements")
 MARKER = "installed.json"  # written last: without it the folder is a half-finished install
-PYTHONS = ((3, 11), (3, 12))  # that every pin has a wheel for
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 FETCHED = re.compile(r"(?:Downloading|Using cached|Processing) (?:\S*/)?([A-Za-z0-9_.]+?)-(\d[^-\s]*)-\S+\.whl\S*(.*)")
+FACT = re.compile(r"^# (imports|pythons): (.+)$", re.MULTILINE)
 TRIAL = """
-import importlib.metadata, json
-import cv2, torch
-from rknn.api import RKNN
+import importlib, importlib.metadata, json, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 print(json.dumps({entry.metadata["Name"]: entry.version for entry in importlib.metadata.distributions()}))
 """
 
@@ -60,6 +61,12 @@ def pins(name: str) -> dict[str, str]:
     return {package: version.partition("+")[0] for package, version in PIN.findall(_locks(name))}
 
 
+def facts(name: str) -> dict[str, list[str]]:
+    """``imports`` and ``pythons`` of a toolchain, as the first lines of its .in say them."""
+    text = (REQUIREMENTS / f"{name}.in").read_text(encoding="utf-8")
+    return {key: words.split() for key, words in FACT.findall(text)}
+
+
 def place(name: str) -> Path:
     """Where the environment lies, or will."""
     override = os.environ.get("VOXGATE_TOOLCHAINS")
@@ -80,6 +87,14 @@ def needed(name: str) -> Toolchain:
     if found is None:
         raise Unsupported(f"the {name} toolchain is not installed here. Run: voxgate toolchain install {name}")
     return found
+
+
+def ability(name: str, what: Literal["compile", "emulate"], package: str) -> Ability:
+    """Whether the toolchain, told by its chief package, is here to compile or to emulate."""
+    said = f"{package} {pins(name)[package]}"
+    if installed(name) is None:
+        return Ability(what, False, f"{said} is not installed", f"voxgate toolchain install {name}")
+    return Ability(what, True, said)
 
 
 def install(name: str, say: Progress) -> Toolchain:
@@ -129,17 +144,18 @@ class Installer:
         return Toolchain(self.name, self.folder, self.folder / "bin" / "python")
 
     def _environment(self) -> None:
-        if sys.version_info[:2] in PYTHONS:
+        pythons = facts(self.name)["pythons"]
+        own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        if own in pythons:
             venv.create(self.folder, with_pip=True, symlinks=True)
             return
-        for major, minor in PYTHONS:
-            python = shutil.which(f"python{major}.{minor}")
+        for wanted in pythons:
+            python = shutil.which(f"python{wanted}")
             if python and self._call([python, "-m", "venv", self.folder]) == 0:
                 return
         raise Unsupported(
-            f"the {self.name} toolchain has packages for Python {' and '.join(f'{a}.{b}' for a, b in PYTHONS)} only, "
-            f"and this is {sys.version_info[0]}.{sys.version_info[1]}. Put python3.11 on PATH, then run: "
-            f"voxgate toolchain install {self.name}"
+            f"the {self.name} toolchain has packages for Python {' and '.join(pythons)} only, and this is {own}. "
+            f"Put python{pythons[0]} on PATH, then run: voxgate toolchain install {self.name}"
         )
 
     def _torch(self) -> None:
@@ -195,12 +211,13 @@ class Installer:
 
     def _try(self) -> dict[str, str]:
         """Import what the pins promise, in the new environment, before anybody relies on it."""
-        command: list[str | Path] = [self.folder / "bin" / "python", "-I", "-c", TRIAL]
+        modules = facts(self.name)["imports"]
+        command: list[str | Path] = [self.folder / "bin" / "python", "-I", "-c", TRIAL, *modules]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         with self.log.open("a", encoding="utf-8") as log:
             log.write(done.stdout + done.stderr)
         if done.returncode != 0:
-            raise self._failed("the import of rknn.api")
+            raise self._failed(f"the import of {', '.join(modules)}")
         versions: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
         return versions
 

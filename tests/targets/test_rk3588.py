@@ -78,7 +78,6 @@ def float_logits(candidate: Candidate, features: Features) -> Logits:
         (recipe("fp32"), 'set precision = "fp16" or "int8"'),
         (recipe(calibration={"algorithm": "percentile"}), "no 'percentile' calibration; set algorithm to 'minmax'"),
         (recipe("int8", symmetric=True), "remove symmetric = true"),
-        (recipe("fp16", runtime="litert"), "runtime = 'litert' is for the host"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.precision,
 )

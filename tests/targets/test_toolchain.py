@@ -47,7 +47,7 @@ class House:
         self.wheels = folder / "wheels"
         for path in (self.requirements, self.wheels):
             path.mkdir()
-        (self.requirements / "fake.in").write_text("rknn_fake\n")
+        (self.requirements / "fake.in").write_text("# imports: cv2 torch rknn.api\n# pythons: 3.11 3.12\nrknn_fake\n")
         self.lock("fake.txt", "rknn_fake", "1.0", wheel(self.wheels, "rknn_fake", "1.0"))
         self.lock("fake-torch-cpu.txt", "torch", "2.13.0+cpu", wheel(self.wheels, "torch", "2.13.0+cpu"))
         self.lock("fake-torch-cuda.txt", "torch", "2.13.0", wheel(self.wheels, "torch", "2.13.0"))
@@ -103,8 +103,27 @@ def test_a_half_finished_install_is_made_anew(house: House) -> None:
 
 def test_a_venv_has_its_own_pip(tmp_path: Path) -> None:
     folder = tmp_path / "made"
-    toolchain.Installer("fake", folder, lambda _: None, 0.0)._environment()
+    toolchain.Installer("rk3588", folder, lambda _: None, 0.0)._environment()
     assert list(folder.glob("lib/python3.*/site-packages/pip"))
+
+
+def test_a_python_it_has_no_wheels_for_is_looked_for_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fake.in").write_text("# imports: json\n# pythons: 3.2 3.3\n")
+    monkeypatch.setattr(toolchain, "REQUIREMENTS", tmp_path)
+    with pytest.raises(Unsupported, match=r"for Python 3\.2 and 3\.3 only.* Put python3\.2 on PATH, then run: voxgate"):
+        toolchain.Installer("fake", tmp_path / "made", lambda _: None, 0.0)._environment()
+
+
+@pytest.mark.parametrize("name", toolchain.names())
+def test_every_toolchain_says_what_must_import_and_where(name: str) -> None:
+    assert set(toolchain.facts(name)) == {"imports", "pythons"}
+
+
+def test_an_ability_names_the_package_or_the_command_that_brings_it(house: House) -> None:
+    assert toolchain.ability("fake", "compile", "rknn_fake").remedy == "voxgate toolchain install fake"
+    toolchain.install("fake", lambda _: None)
+    ready = toolchain.ability("fake", "emulate", "rknn_fake")
+    assert (ready.ready, ready.detail, ready.remedy) == (True, "rknn_fake 1.0", "")
 
 
 def test_without_a_cpu_wheel_the_registrys_torch_is_taken_and_said(house: House) -> None:
@@ -129,7 +148,7 @@ def test_an_environment_that_does_not_import_is_no_toolchain(house: House, monke
     broken = {"cv2.py": "raise ImportError('libGL.so.1: cannot open shared object file')\n"}
     monkeypatch.setitem(FILES, "rknn_fake", FILES["rknn_fake"] | broken)
     house.lock("fake.txt", "rknn_fake", "1.0", wheel(house.wheels, "rknn_fake", "1.0"))
-    with pytest.raises(ToolchainError, match=r"import of rknn\.api failed.*libGL\.so\.1"):
+    with pytest.raises(ToolchainError, match=r"import of cv2, torch, rknn\.api failed.*libGL\.so\.1"):
         toolchain.install("fake", lambda _: None)
     assert toolchain.installed("fake") is None
 
