@@ -40,11 +40,7 @@ def parity(build: Build, golden: Logits, converted: Logits) -> Row:
 def placement(build: Build, artifact: Artifact) -> Row:
     """Nodes off the target's unit, or wider than asked for, that the allow-list does not cover."""
     target = build.recipe.target
-    found = [
-        node
-        for node in artifact.placement.fallbacks
-        if not any(allow.covers(target, node.op, node.name) for allow in build.candidate.allow)
-    ]
+    found = [node for node in artifact.placement.fallbacks if not build.candidate.allows(target, node.op, node.name)]
     named = "; ".join(_node(node) for node in found[:MOST_NAMED])
     rest = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     units = Counter(node.where for node in artifact.placement.nodes)
