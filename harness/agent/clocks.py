@@ -6,13 +6,17 @@ What was there before is on the disk before anything is changed: an agent that d
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
 from .place import boot_id, home, read
 
-GOVERNORS = ("sys/devices/system/cpu/cpufreq/policy*/scaling_governor", "sys/class/devfreq/*/governor")
+GOVERNORS = {  # where each lies, and which file beside it lists the choices
+    "sys/devices/system/cpu/cpufreq/policy*/scaling_governor": "scaling_available_governors",
+    "sys/class/devfreq/*/governor": "available_governors",
+}
 STEADY = "performance"
 
 
@@ -44,15 +48,20 @@ def restore() -> list[str]:
     return [f"{_short(name)} to {before[name]}" for name in changed]
 
 
+def governors(root: str = "/") -> dict[str, list[str]]:
+    """Of every clock that has one: its governor, and ``settable`` or ``fixed`` for whoever runs this."""
+    return {
+        _short(path): [value, "settable" if os.access(path, os.W_OK) else "fixed"]
+        for path, value in _governors(Path(root)).items()
+    }
+
+
 def _governors(base: Path) -> dict[str, str]:
     """Path to governor of all that would have to change and could."""
     found = {}
-    for pattern in GOVERNORS:
+    for pattern, choices in GOVERNORS.items():
         for path in sorted(base.glob(pattern)):
-            offered = read(path.with_name(f"scaling_available_{'governors'}")) or read(
-                path.with_name("available_governors")
-            )
-            if STEADY in offered.split():
+            if STEADY in read(path.with_name(choices)).split():
                 found[str(path)] = read(path)
     return found
 

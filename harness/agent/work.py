@@ -39,7 +39,7 @@ def connect(folder: str, owner: str, token: str, lease_s: float, purpose: str) -
 def look(folder: str) -> dict[str, Any]:
     """What the board is and who holds it; takes nothing."""
     place.settle(folder)
-    return {**place.facts(), "holders": lock.status(), "vitals": vitals.sample()}
+    return {**place.facts(), "holders": lock.status(), "vitals": vitals.sample(), "governors": clocks.governors()}
 
 
 def load(name: str, runtime: str, shape: Sequence[int]) -> None:

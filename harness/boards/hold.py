@@ -145,7 +145,8 @@ class Hold:
                 if time.monotonic() >= deadline:
                     raise InfraError(
                         f"board {self.entry.id} is {fault}, so nothing was measured while {moment}. Wait for it "
-                        f"(wait_s in lab.toml; this run waited {self.wait_s:g} s), or: voxgate lab unlock {self.entry.id}"
+                        f"(wait_s in lab.toml; this run waited {self.wait_s:g} s), or end that with: "
+                        f"voxgate lab unlock {self.entry.id} --force"
                     ) from fault
                 self.say(f"waiting for board {self.entry.id}: {fault}")
                 time.sleep(min(AGAIN_S, max(0.1, deadline - time.monotonic())))
