@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -400,9 +401,9 @@ def test_the_second_job_waits_where_it_may(
 def test_the_lock_of_a_killed_job_ends_with_its_heartbeat(
     loop: Loopback, tmp_path: Path, tiny: Artifact, features: Features
 ) -> None:
-    job = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(loop.lab(tmp_path / "lab.toml"))], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", KILLED, str(loop.lab(tmp_path / "lab.toml"))]
+    leaving = {**os.environ, "TMPDIR": str(tmp_path)}  # what it cannot remove goes with the test's folder
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=leaving)
     assert job.stdout is not None
     assert job.stdout.readline() == "held\n"
     job.kill()
