@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ class Tensor:
     bits: int
     static: bool
     elements: int
-    order: int  # as it was added
 
     @property
     def dtype(self) -> str:
@@ -83,11 +83,7 @@ def read(path: Path, subject: str) -> Graph:
     try:
         if path.stat().st_size > MAX_GRAPH:
             raise ValueError(f"it is larger than {MAX_GRAPH >> 20} MiB")
-        graph = json.loads(path.read_text(encoding="utf-8"))["graph"]
-        tensors = {name: _tensor(name, tensor) for name, tensor in graph["tensors"].items()}
-        ops = sorted(_ops(graph["nodes"], tensors), key=lambda op: min(tensor.order for tensor in op.outputs))
-        if not ops:
-            raise ValueError("it holds no operator")
+        return parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ToolchainError(
@@ -95,8 +91,17 @@ def read(path: Path, subject: str) -> Graph:
             "float is unknown, so this build is not judged. Is this onnxruntime-qnn 2.7.0? Run: voxgate toolchain "
             "install htp"
         ) from error
+
+
+def parse(text: str) -> Graph:
+    """The graph of one dump. Raises ValueError, KeyError, TypeError or AttributeError for anything else."""
+    graph = json.loads(text)["graph"]
+    tensors = {name: _tensor(name, tensor) for name, tensor in graph["tensors"].items()}
+    ops = tuple(_op(name, graph["nodes"][name], tensors) for name in _ordered(graph["nodes"]))
+    if not ops:
+        raise ValueError("it holds no operator")
     held = [tensor for tensor in tensors.values() if tensor.static]
-    return Graph(tuple(ops), sum(math.ceil(tensor.elements * tensor.bits / 8) for tensor in held))
+    return Graph(ops, sum(math.ceil(tensor.elements * tensor.bits / 8) for tensor in held))
 
 
 def _tensor(name: str, said: dict[str, Any]) -> Tensor:
@@ -104,13 +109,19 @@ def _tensor(name: str, said: dict[str, Any]) -> Tensor:
     kind, digits = code >> 8, f"{code & 0xFF:x}"  # QNN spells the width in decimal: 0x0416 is a uint16
     if kind not in KINDS or not digits.isdecimal():
         raise ValueError(f"tensor {name!r:.60} has the unknown data type {code:#x}")
-    return Tensor(kind, int(digits), said["type"] == STATIC, math.prod(said["dims"]), int(said["id"]))
+    return Tensor(kind, int(digits), said["type"] == STATIC, math.prod(said["dims"]))
 
 
-def _ops(nodes: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[Op]:
-    for name, said in nodes.items():
-        inputs = [tensors[each] for each in said["input_names"] if each]
-        outputs = [tensors[each] for each in said["output_names"] if each]
-        if not outputs:
-            raise ValueError(f"operator {name!r:.60} writes nothing")
-        yield Op(name, str(said["type"]), tuple(tensor for tensor in inputs if not tensor.static), tuple(outputs))
+def _ordered(nodes: dict[str, Any]) -> Iterable[str]:
+    """Names of operators, each after those it takes from; the dump is in the order of the alphabet."""
+    maker = {output: name for name, said in nodes.items() for output in said["output_names"]}
+    takes = {name: [maker[each] for each in said["input_names"] if each in maker] for name, said in nodes.items()}
+    return TopologicalSorter(takes).static_order()
+
+
+def _op(name: str, said: dict[str, Any], tensors: dict[str, Tensor]) -> Op:
+    inputs = [tensors[each] for each in said["input_names"] if each]
+    outputs = [tensors[each] for each in said["output_names"] if each]
+    if not outputs:
+        raise ValueError(f"operator {name!r:.60} writes nothing")
+    return Op(name, str(said["type"]), tuple(tensor for tensor in inputs if not tensor.static), tuple(outputs))
