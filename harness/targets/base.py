@@ -131,6 +131,10 @@ class Board(ABC):
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
+    def times(self, artifact: Artifact) -> npt.NDArray[np.float64] | None:
+        """Milliseconds of single inferences by the device's own clock; None where ``open`` is timed from here."""
+        return None
+
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")

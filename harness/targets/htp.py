@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.boards import hosted
 from harness.boards.htp import WORKER, HtpEmulator
 from harness.cache import digest
 from harness.candidate import Candidate, Recipe
@@ -44,11 +45,16 @@ class Htp(Target):
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
-        return {name: pins[name] for name in TOOLS}
+        found = {name: pins[name] for name in TOOLS}
+        if hosted.chosen():
+            found["qai-hub"] = toolchain.pins(hosted.TOOLCHAIN)["qai-hub"]
+        return found
 
     def provision(self, candidate: Candidate, say: Progress) -> None:
-        if platform.machine() == MACHINE and toolchain.installed(TOOLCHAIN) is None:
-            toolchain.install(TOOLCHAIN, say)
+        needed = [TOOLCHAIN, hosted.TOOLCHAIN] if hosted.chosen() else [TOOLCHAIN]
+        for name in needed if platform.machine() == MACHINE else ():
+            if toolchain.installed(name) is None:
+                toolchain.install(name, say)
 
     def abilities(self) -> tuple[Ability, ...]:
         compiles = toolchain.ability(TOOLCHAIN, "compile", "onnxruntime-qnn")
@@ -59,11 +65,11 @@ class Htp(Target):
                 f"a Linux {MACHINE} machine",
             )
             compiles, emulates = (Ability(each.what, False, lacks, remedy) for each in (compiles, emulates))
-        lacks = "no Snapdragon is driven yet: latency and memory are not measured"
-        return (compiles, emulates, Ability("board", False, lacks, "a lab board"))
+        return (compiles, emulates, hosted.ability())
 
     def settings(self) -> dict[str, Any]:
-        return {"worker": digest(WORKER)}
+        settings = {"worker": digest(WORKER)}
+        return {**settings, "hosted": hosted.chosen(), "hub": digest(hosted.WORKER)} if hosted.chosen() else settings
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         subject = f"{candidate.name} {recipe.id}"
@@ -88,6 +94,9 @@ class Htp(Target):
                 f"{platform.machine()}. Run it on a Linux {MACHINE} machine."
             )
         toolchain.needed(TOOLCHAIN)
+        if hosted.chosen():
+            toolchain.needed(hosted.TOOLCHAIN)
+            hosted.require_token(subject)
 
     def build(self, job: Job) -> Artifact:
         """Quantize and compile into ``job.folder``: context.onnx and, beside it, the binary, which is the artifact."""
@@ -100,6 +109,9 @@ class Htp(Target):
         file = job.folder / "context_qnn.bin"
         htp_binary.require(file, soc, subject)
         (job.folder / "calibration.npy").unlink(missing_ok=True)  # the emulator runs the binary: it is not needed again
+        device = hosted.chosen()
+        if device:
+            placement = hosted.Hub(device, subject).profile(file, placement, soc)
         return Artifact(
             candidate=job.candidate.name,
             recipe=job.recipe,
@@ -107,11 +119,14 @@ class Htp(Target):
             file=file,
             placement=placement,
             sizes=Sizes(file.stat().st_size, weights),
-            evidence=Evidence.EMULATOR,
+            evidence=Evidence.BOARD if device else Evidence.EMULATOR,
             tools=self.tools(job.recipe),
         )
 
     def board(self, recipe: Recipe) -> Board:
+        device = hosted.chosen()
+        if device:
+            return hosted.HostedDevice(device)
         return HtpEmulator(htp_socs.find(recipe.soc, recipe.id).arch)
 
     def float_recipe(self, recipe: Recipe) -> Recipe:

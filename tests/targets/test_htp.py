@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from harness.boards import hosted
 from harness.boards import htp as board_module
 from harness.build import refuse_strange
 from harness.candidate import Candidate, Recipe, load
@@ -47,6 +48,11 @@ real = pytest.mark.skipif(
     toolchain.installed("htp") is None or platform.machine() != "x86_64",
     reason="the htp toolchain is not installed here, or this is not x86_64; run: voxgate toolchain install htp",
 )
+
+
+@pytest.fixture(autouse=True)
+def not_hosted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(hosted.CHOICE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +160,9 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     files |= {"context.onnx": b"context", "context_qnn.bin": (DATA / "context-options.txt").read_bytes()}
 
     def run_worker(tools: object, worker: Path, request: dict[str, Any], folder: Path, **_: Any) -> dict[str, Any]:
+        if worker == hosted.WORKER:
+            shutil.copyfile(DATA / "hub-profile.json", folder / "profile.json")
+            return {"attributes": ["hexagon:v73"]}
         (folder / "request.json").write_text(json.dumps(request))
         if "inputs" in request:
             np.save(folder / request["outputs"], np.zeros((len(np.load(folder / request["inputs"])), 12), np.float32))
@@ -232,6 +241,24 @@ def test_the_emulator_has_no_clock_and_names_its_hexagon(tmp_path: Path, feature
         board.open(artifact)
     with pytest.raises(NotMeasured, match="needs a board"):
         board.rss(artifact, features[0])
+
+
+def test_a_hosted_device_gives_the_placement_and_evidence_of_a_board(
+    tmp_path: Path, features: Features, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(hosted.CHOICE, "Samsung Galaxy S23 (Family)")
+    monkeypatch.setenv(hosted.CONFIG, str(tmp_path / "none"))
+    monkeypatch.delenv(hosted.TOKEN, raising=False)
+    with pytest.raises(Unsupported, match="there is no token of Qualcomm AI Hub"):
+        Htp().check(make_candidate(tmp_path), recipe())
+    monkeypatch.setenv(hosted.TOKEN, "secret")
+    artifact = built(make_candidate(tmp_path), recipe(), features)
+    assert artifact.evidence is artifact.placement.evidence is Evidence.BOARD
+    assert artifact.placement.source.startswith("profile of Samsung Galaxy S23 (Family), hosted; types by QNN 2.51")
+    assert {(node.dtype, node.where) for node in artifact.placement.nodes} == {("uint8", "npu")}
+    times = Htp().board(artifact.recipe).times(artifact)
+    assert times is not None
+    assert len(times) == 700
 
 
 @real
