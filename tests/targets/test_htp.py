@@ -1,53 +1,24 @@
-"""The HTP target: what it refuses by itself, and, where its toolchain is installed, real builds and seeded faults."""
+"""The HTP target: what it refuses by itself, and what it makes of what its toolchain left."""
 
 from __future__ import annotations
 
 import json
 import platform
 import shutil
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from harness.boards import hosted
-from harness.boards import htp as board_module
 from harness.build import refuse_strange
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Recipe
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
-from harness.targets import htp as target_module
 from harness.targets import toolchain
-from harness.targets.base import Artifact, Evidence, Features, Job, Logits
+from harness.targets.base import Evidence, Features
 from harness.targets.htp import Htp
-from tests.targets.models import ds_cnn, gru, layer_norm
-
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "htp"
-name = "a8w8"
-precision = "int8"
-"""
-DATA = Path(__file__).parents[1] / "data" / "htp"
-SMALL = partial(ds_cnn, channels=16, blocks=2)
-
-real = pytest.mark.skipif(
-    toolchain.installed("htp") is None or platform.machine() != "x86_64",
-    reason="the htp toolchain is not installed here, or this is not x86_64; run: voxgate toolchain install htp",
-)
+from tests.targets.htp_builds import DATA, built, make_candidate, outputs, recipe
 
 
 @pytest.fixture(autouse=True)
@@ -58,42 +29,6 @@ def not_hosted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def features() -> Features:
     return np.random.default_rng(1).standard_normal((32, 49, 10)).astype(np.float32)
-
-
-def make_candidate(folder: Path, write: Callable[[Path], Any] = SMALL) -> Candidate:
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
-
-
-def recipe(precision: str = "int8", **settings: Any) -> Recipe:
-    return Recipe.model_validate({"target": "htp", "name": "this", "precision": precision, **settings})
-
-
-def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / "build"
-    folder.mkdir()
-    target = Htp()
-    target.check(candidate, wanted)
-    return target.build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
-
-
-def outputs(artifact: Artifact, features: Features) -> Logits:
-    return Htp().board(artifact.recipe).run(artifact, features, lambda _: None)
-
-
-def float_logits(candidate: Candidate, features: Features) -> Logits:
-    session = onnxruntime.InferenceSession(candidate.model, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"features": window[None, None]})[0] for window in features])
-
-
-def altered(monkeypatch: pytest.MonkeyPatch, folder: Path, old: str, new: str) -> None:
-    """Builds by a copy of the worker with one fault in it: the toolchain itself has no switch for these."""
-    text = target_module.WORKER.read_text()
-    assert old in text
-    worker = folder / "htp_worker.py"
-    worker.write_text(text.replace(old, new))
-    monkeypatch.setattr(target_module, "WORKER", worker)
 
 
 @pytest.mark.parametrize(
@@ -259,109 +194,3 @@ def test_a_hosted_device_gives_the_placement_and_evidence_of_a_board(
     times = Htp().board(artifact.recipe).times(artifact)
     assert times is not None
     assert len(times) == 700
-
-
-@real
-def test_it_gets_less_exact_from_fp16_to_a16w8_to_a8w8(tmp_path: Path, features: Features) -> None:
-    wanted = {"fp16": recipe("fp16"), "a16w8": recipe(activation_bits=16), "a8w8": recipe()}
-    far = {}
-    for name, each in wanted.items():
-        (tmp_path / name).mkdir()
-        candidate = make_candidate(tmp_path / name)
-        artifact = built(candidate, each, features if each.precision == "int8" else features[:0])
-        assert artifact.placement.fallbacks == ()
-        assert artifact.placement.partitions == 1
-        assert artifact.placement.source == "QNN 2.51 validator for SM8550 (v73)"
-        assert artifact.sizes.weights
-        expected = float_logits(candidate, features)
-        far[name] = float(np.abs(outputs(artifact, features) - expected).max() / np.abs(expected).max())
-    assert far["fp16"] < 0.002 < far["a16w8"] < far["a8w8"] < 0.1
-
-
-@real
-def test_a_chip_with_a_v68(tmp_path: Path, features: Features) -> None:
-    candidate = make_candidate(tmp_path)
-    artifact = built(candidate, recipe(soc="QCS6490", calibration={"algorithm": "percentile"}), features)
-    assert artifact.placement.source == "QNN 2.51 validator for QCS6490 (v68)"
-    assert artifact.placement.fallbacks == ()
-    expected = float_logits(candidate, features)
-    assert np.abs(outputs(artifact, features) - expected).max() < 0.1 * np.abs(expected).max()
-
-
-@real
-def test_two_processes_answer_as_one(tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    artifact = built(make_candidate(tmp_path), recipe(), features)
-    alone = outputs(artifact, features)
-    monkeypatch.setattr(board_module, "SPLIT", 8)
-    assert np.array_equal(outputs(artifact, features), alone)
-
-
-@real
-def test_signed_weights_send_a_layer_norm_to_the_cpu_and_unsigned_ones_do_not(
-    tmp_path: Path, features: Features
-) -> None:
-    for name in ("signed", "unsigned"):
-        (tmp_path / name).mkdir()
-    split = built(make_candidate(tmp_path / "signed", layer_norm), recipe(per_channel=True), features)
-    assert split.placement.partitions == 2
-    assert [(node.op, node.where) for node in split.placement.fallbacks[:1]] == [("LayerNormalization", "cpu")]
-    assert "QNN's validator refuses LayerNorm" in split.placement.fallbacks[0].reason
-    outputs(split, features[:2])
-    whole = built(make_candidate(tmp_path / "unsigned", layer_norm), recipe(per_channel=False), features)
-    assert (whole.placement.partitions, whole.placement.fallbacks) == (1, ())
-
-
-@real
-def test_an_erf_is_named_with_its_reason(tmp_path: Path, features: Features) -> None:
-    artifact = built(make_candidate(tmp_path, partial(SMALL, tail="Erf")), recipe(), features)
-    first = artifact.placement.fallbacks[0]
-    assert (first.op, first.name, first.where) == ("Erf", "tail", "cpu")
-    assert "not supported by QNN" in first.reason
-
-
-@real
-def test_a_gru_is_a_float_island_on_v73_and_fails_to_compile_on_v68(tmp_path: Path, features: Features) -> None:
-    artifact = built(make_candidate(tmp_path, partial(gru, hidden=16)), recipe(), features)
-    assert {(node.op, node.where, node.dtype) for node in artifact.placement.fallbacks} == {("Gru", "npu", "float32")}
-    shutil.rmtree(tmp_path / "build")
-    with pytest.raises(ToolchainError, match=r"Failed to finalize QNN graph.*1002.*A GRU or LSTM does so on V68"):
-        built(make_candidate(tmp_path, partial(gru, hidden=16)), recipe(soc="QCS6490"), features)
-
-
-@real
-def test_a_model_nobody_quantized(tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    altered(monkeypatch, tmp_path, 'quantize(request, folder) if request["quantize"] else ', "")
-    placed = built(make_candidate(tmp_path), recipe(), features).placement
-    assert {node.where for node in placed.nodes} == {"npu"}
-    assert len(placed.fallbacks) == 12
-    assert {node.dtype for node in placed.fallbacks} == {"float32"}
-
-
-@real
-def test_a_backend_that_is_not_there(tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    altered(monkeypatch, tmp_path, "get_qnn_htp_path()", "get_qnn_cpu_path()")  # not in the package on x86_64
-    with pytest.raises(ToolchainError, match=r"all 38 nodes are on the CPU.*HTP backend was never asked"):
-        built(make_candidate(tmp_path), recipe(), features)
-
-
-@real
-def test_another_chip_in_the_binary(tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    altered(monkeypatch, tmp_path, 'str(request["soc_model"])', '"57"')
-    with pytest.raises(ToolchainError, match=r"asked for SM8550 \(v73\).* is for SM8650 \(v75\)"):
-        built(make_candidate(tmp_path), recipe(), features)
-
-
-@real
-def test_a_compiler_that_crashes(tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    crash = "session = __import__('os').kill(__import__('os').getpid(), 11)"
-    altered(monkeypatch, tmp_path, "session = onnxruntime.InferenceSession(str(model), sess_options=options)", crash)
-    with pytest.raises(
-        ToolchainError, match=r"small htp/this: htp_worker crashed with SIGSEGV.*To run it again by hand"
-    ):
-        built(make_candidate(tmp_path), recipe(), features)
-
-
-@real
-def test_an_operator_unknown_to_onnxruntime_is_a_clear_error(tmp_path: Path, features: Features) -> None:
-    with pytest.raises(ToolchainError, match=r"small htp/this: htp_worker refused: "):
-        built(make_candidate(tmp_path, partial(SMALL, tail="Det")), recipe(), features)
