@@ -51,21 +51,19 @@ def require_token(subject: str) -> None:
 
 def ability() -> Ability:
     """Whether a hosted device is chosen and can be asked."""
-    device, lacks = chosen(), "no Snapdragon is driven here: latency and memory are not measured"
+    device = chosen()
     if not device:
-        remedy = f'a token of Qualcomm AI Hub and {CHOICE}="Samsung Galaxy S23 (Family)"'
-        return Ability("board", False, lacks, remedy)
+        lacks = "no Snapdragon is driven here: latency and memory are not measured"
+        return Ability("board", False, lacks, f'a token of Qualcomm AI Hub and {CHOICE}="Samsung Galaxy S23 (Family)"')
     if toolchain.installed(TOOLCHAIN) is None:
-        return Ability("board", False, f"{device} is hosted, qai-hub is not installed", _install())
+        return Ability(
+            "board", False, f"{device} is hosted, qai-hub is not installed", f"voxgate toolchain install {TOOLCHAIN}"
+        )
     try:
         require_token("htp")
     except Unsupported:
         return Ability("board", False, f"{device} is hosted, there is no token", command("configure --api_token TOKEN"))
     return Ability("board", True, f"{device}, hosted by Qualcomm AI Hub")
-
-
-def _install() -> str:
-    return f"voxgate toolchain install {TOOLCHAIN}"
 
 
 def command(verb: str) -> str:

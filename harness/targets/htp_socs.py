@@ -68,7 +68,7 @@ def find(wanted: str, subject: str) -> Soc:
 
     Raises Unsupported for the RB5's V66 (another target), for a chip without an HTP, and for an unknown one.
     """
-    name = (wanted or DEFAULT).strip().upper()
+    name = wanted.strip().upper() or DEFAULT
     if name in V66 or name == str(V66["SM8250"]):
         raise Unsupported(
             f"{subject}: soc = {wanted!r} (soc_model 21) is a Hexagon V66, which has no HTP. QNN's HTP compiler takes "
@@ -85,8 +85,8 @@ def find(wanted: str, subject: str) -> Soc:
         if name in (soc.name, str(soc.model)):
             return soc
     raise Unsupported(
-        f"{subject}: no chip is named soc = {wanted!r:.40}{nearest(name, SOCS)}. QNN 2.51 compiles for "
-        f"{', '.join(sorted(SOCS))}; their soc_model numbers are taken too."
+        f"{subject}: no chip is named soc = {wanted!r:.40}{nearest(name, SOCS)}. QNN 2.51 compiles for {len(SOCS)}, which "
+        "docs/targets/htp.md lists; their soc_model numbers are taken too."
     )
 
 

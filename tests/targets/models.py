@@ -116,17 +116,3 @@ def layer_norm(path: Path, *, channels: int = 16) -> Path:
     graph.node("Flatten", ["pool"], "flat")
     graph.linear("flat", channels)
     return graph.save(path)
-
-
-def lstm(path: Path, *, hidden: int = 16) -> Path:
-    """A convolution, then an LSTM over the frames, then a linear layer: (1, 1, 49, 10) to (1, 12)."""
-    graph = Graph()
-    layer = graph.conv("features", "stem", (4, 1, 3, 3), stride=1)
-    graph.node("Transpose", [layer], "frames_first", perm=[2, 0, 1, 3])
-    graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 40])], "sequence")
-    gates = [graph.weight("lstm.w", 1, 4 * hidden, 40), graph.weight("lstm.r", 1, 4 * hidden, hidden)]
-    graph.nodes.append(helper.make_node("LSTM", ["sequence", *gates], ["states"], name="lstm", hidden_size=hidden))
-    graph.node("Gather", ["states", graph.constant("last", [48])], "state", axis=0)
-    graph.node("Reshape", ["state", graph.constant("flat_shape", [1, hidden])], "flat")
-    graph.linear("flat", hidden)
-    return graph.save(path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,3 +59,12 @@ def test_no_number_stands_twice() -> None:
     models = [soc.model for soc in SOCS.values()]
     assert len(set(models)) == len(models)
     assert not {str(model) for model in models} & {part.partition("=")[2] for part in WITHOUT_HTP.split()}
+
+
+def test_the_documentation_lists_every_chip_with_its_hexagon() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "targets" / "htp.md").read_text()
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2].split() for line in text.splitlines() if line.startswith("| V")
+    }
+    listed = {name: int(hexagon[1:]) for hexagon, names in rows.items() for name in names}
+    assert listed == {soc.name: soc.arch for soc in SOCS.values()}
