@@ -85,8 +85,8 @@ def find(wanted: str, subject: str) -> Soc:
         if name in (soc.name, str(soc.model)):
             return soc
     raise Unsupported(
-        f"{subject}: no chip is named soc = {wanted!r:.40}{nearest(name, SOCS)}. QNN 2.51 compiles for {len(SOCS)}, which "
-        "docs/targets/htp.md lists; their soc_model numbers are taken too."
+        f"{subject}: no chip is named soc = {wanted!r:.40}{nearest(name, SOCS)}. docs/targets/htp.md lists "
+        f"the {len(SOCS)} that QNN 2.51 compiles for; their soc_model numbers are taken too."
     )
 
 
