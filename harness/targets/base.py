@@ -114,7 +114,7 @@ class Job:
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
-    name: ClassVar[str]  # as tables show it beside the evidence
+    name: str  # as tables show it beside the evidence
     evidence: ClassVar[Evidence]
 
     @abstractmethod
@@ -130,6 +130,10 @@ class Board(ABC):
         Raises NotMeasured where the board's time means nothing (an emulator).
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def times(self, artifact: Artifact) -> npt.NDArray[np.float64] | None:
+        """Milliseconds of single inferences by the device's own clock; None where ``open`` is timed from here."""
+        return None
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""

@@ -99,3 +99,20 @@ def gru(path: Path, *, hidden: int = 64) -> Path:
     graph.node("Reshape", ["state", graph.constant("flat_shape", [1, hidden])], "flat")
     graph.linear("flat", hidden)
     return graph.save(path)
+
+
+def layer_norm(path: Path, *, channels: int = 16) -> Path:
+    """A convolution, a LayerNormalization over its channels, another convolution: (1, 1, 49, 10) to (1, 12)."""
+    graph = Graph()
+    layer = graph.conv("features", "stem", (channels, 1, 10, 4), stride=2)
+    graph.node("Transpose", [layer], "channels_last", perm=[0, 2, 3, 1])
+    around_one = graph.random.uniform(0.5, 1.5, channels).astype(np.float32)
+    graph.weights.append(numpy_helper.from_array(around_one, "norm.w"))
+    graph.weights.append(numpy_helper.from_array(around_one - 1, "norm.b"))
+    graph.node("LayerNormalization", ["channels_last", "norm.w", "norm.b"], "norm", axis=-1, epsilon=1e-5)
+    graph.node("Transpose", ["norm"], "channels_first", perm=[0, 3, 1, 2])
+    layer = graph.conv("channels_first", "point", (channels, channels, 1, 1))
+    graph.node("GlobalAveragePool", [layer], "pool")
+    graph.node("Flatten", ["pool"], "flat")
+    graph.linear("flat", channels)
+    return graph.save(path)
