@@ -6,6 +6,7 @@ A target is one module of this package that defines a subclass of Target; the re
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -130,6 +131,17 @@ class Board(ABC):
         Raises NotMeasured where the board's time means nothing (an emulator).
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def clock(self) -> int:
+        """Nanoseconds, by the clock that calls of what :meth:`open` returned are timed with.
+
+        A board reached through a pipe leaves the pipe out: its clock moves by what the device measured.
+        """
+        return time.perf_counter_ns()
+
+    def vitals(self) -> dict[str, Any]:
+        """What the times of this board depend on (power mode, clocks, temperatures), for the record."""
+        return {}
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
