@@ -152,10 +152,9 @@ def _widen(tensor: TensorProto) -> None:
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """TensorRT's tables name nodes: every one needs a name of its own."""
-    taken = Counter(node.name for node in graph.node)
+    """TensorRT's tables name nodes: every one needs a name."""
     for node in graph.node:
-        if not node.name or taken[node.name] > 1:
+        if not node.name:
             node.name = f"{node.op_type}:{node.output[0]}"
 
 
