@@ -110,10 +110,13 @@ def _parted(output: str, readers: dict[str, list[onnx.NodeProto]]) -> Iterable[s
 
 
 def _half(model: Path) -> onnx.ModelProto:
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    converted: onnx.ModelProto = convert_float_to_float16(onnx.load(model), keep_io_types=True)
-    return converted
+    converted = ONNXModel(convert_float_to_float16(onnx.load(model), keep_io_types=True))
+    converted.topological_sort()  # it appends the Cast of the input after the nodes that read it
+    half: onnx.ModelProto = converted.model
+    return half
 
 
 def rounded(half: onnx.ModelProto) -> onnx.ModelProto:

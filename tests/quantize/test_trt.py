@@ -112,6 +112,16 @@ def test_int8_without_calibration_is_refused(tmp_path: Path) -> None:
         trt.prepare(ds_cnn(tmp_path / "source.onnx"), tmp_path, WINDOWS[:0], recipe())
 
 
+@pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
+@pytest.mark.parametrize("write", [ds_cnn, gru, transposed])
+def test_what_tensorrt_is_given_is_valid_onnx_in_order(
+    write: Callable[[Path], Path], precision: str, tmp_path: Path
+) -> None:
+    prepared(write, tmp_path, precision)
+    for path in tmp_path.glob("*.onnx"):
+        onnx.checker.check_model(path, full_check=True)
+
+
 def test_fp16_keeps_float32_at_both_ends_and_halves_the_weights(tmp_path: Path) -> None:
     graph = prepared(gru, tmp_path, "fp16")
     kinds = {tensor.data_type for tensor in graph.initializer if tensor.name.endswith((".w", ".b", ".r"))}

@@ -85,20 +85,20 @@ def ds_cnn(
     return graph.save(path, opset=opset, shape=shape)
 
 
-def gru(path: Path, *, hidden: int = 64) -> Path:
-    """A convolution, then a GRU over the frames, then a linear layer: (1, 1, 49, 10) to (1, 12)."""
+def gru(path: Path, *, hidden: int = 64, bins: int = 10) -> Path:
+    """A convolution, then a GRU over the frames, then a linear layer: (1, 1, 49, bins) to (1, 12)."""
     graph = Graph()
     layer = graph.conv("features", "stem", (4, 1, 3, 3), stride=1)
     graph.node("Transpose", [layer], "frames_first", perm=[2, 0, 1, 3])
-    graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 40])], "sequence")
-    gates = [graph.weight("gru.w", 1, 3 * hidden, 40), graph.weight("gru.r", 1, 3 * hidden, hidden)]
+    graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 4 * bins])], "sequence")
+    gates = [graph.weight("gru.w", 1, 3 * hidden, 4 * bins), graph.weight("gru.r", 1, 3 * hidden, hidden)]
     graph.nodes.append(
         helper.make_node("GRU", ["sequence", *gates], ["states"], name="gru", hidden_size=hidden, linear_before_reset=1)
     )
     graph.node("Gather", ["states", graph.constant("last", [48])], "state", axis=0)
     graph.node("Reshape", ["state", graph.constant("flat_shape", [1, hidden])], "flat")
     graph.linear("flat", hidden)
-    return graph.save(path)
+    return graph.save(path, shape=(1, 1, 49, bins))
 
 
 def transposed(path: Path) -> Path:

@@ -6,6 +6,7 @@ What the stand-in proves, and what it does not, is in tests/standins/jetson/READ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,7 @@ def test_a_quantized_bias_is_found_with_its_node(tmp_path: Path, features: Featu
 
 @real
 def test_an_operator_that_tensorrt_has_not_is_found(tmp_path: Path, features: Features) -> None:
-    artifact = built(make_candidate(tmp_path, lambda path: ds_cnn(path, blocks=1, tail="Det")), recipe(), features)
+    artifact = built(make_candidate(tmp_path, lambda path: ds_cnn(path, blocks=1, tail="Det")), recipe("fp16"), features)
     assert found(artifact) == {
         "Det tail": "TensorRT refuses it, and with it the model: UNSUPPORTED_NODE: not supported"
     }
@@ -326,14 +327,16 @@ def test_nodes_that_onnxruntimes_provider_leaves_are_found(
         ({"tensorrt": "8.5.2"}, recipe(), r"has TensorRT 8\.5\.2, and 10\.3 to 11 are supported\. Flash JetPack 6"),
         ({"tensorrt": "12.0.0"}, recipe(), r"has TensorRT 12\.0\.0, and 10\.3 to 11 are"),
         ({"tensorrt": "11.1.0"}, recipe(op_target=DLA), r"TensorRT 11\.1\.0 has no DLA; remove op_target"),
-        ({"provider": False}, recipe(runtime="onnxruntime"), "needs onnxruntime with TensorrtExecutionProvider"),
+        ({"provider": ""}, recipe(runtime="onnxruntime"), "needs onnxruntime with TensorrtExecutionProvider"),
     ],
     ids=["old", "new", "dla", "provider"],
 )
 def test_what_a_board_cannot_do_is_unsupported(
     state: dict[str, Any], wanted: Recipe, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jetson_board.make(tmp_path, monkeypatch, **state)
+    healthy = tegra.Jetpack("36.4.3", Path("/usr/bin/python3"), "10.3.0", "87", "1.24.0")
+    monkeypatch.setattr(tegra, "is_jetson", lambda: True)
+    monkeypatch.setattr(tegra, "jetpack", lambda: replace(healthy, **state))
     with pytest.raises(Unsupported, match=reason):
         Jetson().check(make_candidate(tmp_path), wanted)
 
@@ -353,10 +356,10 @@ def test_an_engine_belongs_to_its_power_mode_and_tensorrt(
 ) -> None:
     candidate = make_candidate(tmp_path)
     keys = {artifact_key(Jetson(), candidate, recipe(), features)}
-    states: list[dict[str, Any]] = [{}, {"nvpmodel": "NV Power Mode: 15W\n2"}, {"tensorrt": "10.16.0"}]
-    for number, state in enumerate(states):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        jetson_board.make(folder, monkeypatch, **state)
+    jetson_board.make(tmp_path, monkeypatch)
+    healthy = tegra.jetpack()
+    for mode, version in (("MAXN", "10.3.0"), ("15W", "10.3.0"), ("MAXN", "10.16.0")):
+        monkeypatch.setattr(tegra, "mode", lambda mode=mode: mode)
+        monkeypatch.setattr(tegra, "jetpack", lambda version=version: replace(healthy, tensorrt=version))
         keys.add(artifact_key(Jetson(), candidate, recipe(), features))
     assert len(keys) == 4

@@ -54,7 +54,8 @@ def fault(error: Any, errors: list[str]) -> dict[str, str]:
     code, node = str(error.code()).rpartition(".")[2], str(error.node_name())
     said = str(error.desc())
     if said in ("", "false") or said.startswith("Invalid Node"):
-        said = next((each for each in errors if node and node in each and "While parsing" not in each), "not supported")
+        told = (each for each in errors if node and node in each and not each.startswith("ModelImporter"))
+        said = next(told, "not supported")
     return {"node": node, "op": str(error.node_operator()), "reason": f"{code}: {said}"}
 
 

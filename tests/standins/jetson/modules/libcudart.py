@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import onnx
+from onnx.reference import ReferenceEvaluator
+
 COPY_MS, INFERENCE_MS, MALLOCED = 0.01, 0.5, 1 << 20
 SUCCESS, INVALID = 0, 1
 
@@ -62,6 +65,14 @@ class Library:
     def cudaDeviceGetAttribute(self, pointer: Any, attribute: int, device: int) -> int:
         pointer._obj.value = {75: 8, 76: 7}[attribute]
         return SUCCESS
+
+
+def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
+    """onnx's own evaluator, which knows Q/DQ from opset 19 on."""
+    newer = onnx.ModelProto()
+    newer.CopyFrom(model)
+    newer.opset_import[0].version = max(19, newer.opset_import[0].version)
+    return ReferenceEvaluator(newer)
 
 
 LIBRARY = Library()

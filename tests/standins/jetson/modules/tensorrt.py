@@ -11,7 +11,6 @@ from typing import Any
 import libcudart
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 STATE = json.loads(Path(__file__).with_name("state.json").read_text())
 __version__: str = STATE["tensorrt"]
@@ -185,7 +184,7 @@ class Context:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.addresses = engine, {}
-        self.run = ReferenceEvaluator(engine.model)
+        self.run = libcudart.evaluator(engine.model)
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.addresses[name] = address
