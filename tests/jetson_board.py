@@ -15,7 +15,9 @@ import pytest
 from harness.boards import tegra
 
 STANDIN = Path(__file__).with_name("standins") / "jetson"
-RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 2025\n"
+RELEASE = (
+    "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 2025\n"
+)
 CPU = "cpu{0}: Online=1 Governor=schedutil MinFreq={1} MaxFreq=1984000 CurrentFreq=1984000 IdleStates: WFI=0 c7=0\n"
 CLOCKS = (
     "SOC family:tegra234  Machine:NVIDIA Jetson Orin NX Engineering Reference Developer Kit\nOnline CPUs: 0-1\n{cpus}"
@@ -43,6 +45,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, **state: Any) -> Path:
         "tensorrt": "10.3.0.30",
         "provider": True,
         "refuses": [],  # operators
+        "unbuildable": "",  # what it says before a build fails
         "float": [],  # nodes that are computed in float, whatever feeds them
         "names_only": False,
         "dla_cores": 2,

@@ -26,9 +26,8 @@ from harness.boards.local import LocalBoard, require_finite
 from harness.errors import InfraError, NotMeasured, ToolchainError
 from harness.onnxfile import as_inputs, inspect
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
-from harness.targets.process import Child, Limits, last_lines, run_child
+from harness.targets.process import KEPT, Child, Limits, last_lines, run_child
 
-WORKER = Path(__file__).parents[1] / "targets" / "workers" / "jetson_worker.py"
 LIMITS = Limits(seconds=1800, memory_mib=6144)
 ANSWER_S = 120.0  # the first answer waits for the engine to load and warm up
 PARTS = ("copy_in", "inference", "copy_out", "host")
@@ -129,7 +128,7 @@ class JetsonBoard(Board):
 
     def job(self, artifact: Artifact, folder: Path, *, what: str, **more: str) -> dict[str, Any]:
         """One job of the worker, run to its end; see :func:`harness.targets.process.run_child`."""
-        child = Child(self._jetpack.python, WORKER, _who(artifact), {}, LIMITS)
+        child = Child(self._jetpack.python, tegra.WORKER, _who(artifact), {}, LIMITS)
         return run_child(child, {**_request(artifact, what), **more}, folder)
 
 
@@ -144,11 +143,12 @@ class Session:
         self._log = folder / "stderr.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [python, "-I", WORKER, folder, "--serve"],
+                [python, "-I", tegra.WORKER, folder, "--serve"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
+                env={key: os.environ[key] for key in KEPT if key in os.environ},
             )
         self._close = weakref.finalize(self, _end, self._process)
         self._times: list[tuple[float, ...]] = []

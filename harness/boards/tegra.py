@@ -24,28 +24,7 @@ RELEASE = Path("/etc/nv_tegra_release")
 PYTHON = "VOXGATE_JETSON_PYTHON"
 SYSTEM_PYTHON = "/usr/bin/python3"
 SECONDS = 60.0
-PROBE = """
-import ctypes, json, numpy, tensorrt
-for name in ("libcudart.so", "libcudart.so.12", "libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so"):
-    try:
-        cuda = ctypes.CDLL(name)
-        break
-    except OSError:
-        cuda = None
-sm = ""
-if cuda is not None:
-    parts = []
-    for attribute in (75, 76):  # major and minor of the compute capability
-        value = ctypes.c_int()
-        parts.append(str(value.value) if cuda.cudaDeviceGetAttribute(ctypes.byref(value), attribute, 0) == 0 else "")
-    sm = "".join(parts)
-try:
-    import onnxruntime
-    provider = "TensorrtExecutionProvider" in onnxruntime.get_available_providers() and onnxruntime.__version__
-except ImportError:
-    provider = ""
-print(json.dumps({"tensorrt": tensorrt.__version__, "sm": sm, "provider": provider or ""}))
-"""
+WORKER = Path(__file__).parents[1] / "targets" / "workers" / "jetson_worker.py"
 L4T = re.compile(r"^# R(\d+) \(release\), REVISION: ([\d.]+)")
 MODE = re.compile(r"^NV Power Mode: *(\S+)", re.MULTILINE)
 CLOCK = re.compile(r"^(cpu\d+|GPU)\b[: ].*?MinFreq=(\d+) MaxFreq=(\d+) CurrentFreq=(\d+)", re.MULTILINE)
@@ -92,7 +71,7 @@ def jetpack() -> Jetpack:
     facts = _probe(python)
     if "error" in facts:
         raise Unsupported(
-            f"this Jetson's {python} cannot import tensorrt and numpy ({facts['error']}). Run: sudo apt-get install "
+            f"this Jetson's {python} cannot use TensorRT and CUDA ({facts['error']}). Run: sudo apt-get install "
             f"python3-libnvinfer python3-numpy; or name the Python that has them: export {PYTHON}=PATH"
         )
     return Jetpack(f"{found[1]}.{found[2]}", Path(python), facts["tensorrt"], facts["sm"], facts["provider"])
@@ -102,7 +81,9 @@ def jetpack() -> Jetpack:
 def _probe(python: str) -> dict[str, str]:
     """What that Python can do; once a process, for it takes a second."""
     try:
-        done = subprocess.run([python, "-I", "-c", PROBE], capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [python, "-I", WORKER, "--probe"], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"error": str(error)}
     if done.returncode != 0:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from harness.boards import tegra
-from harness.boards.jetson import WORKER as RUNNER
 from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest
 from harness.candidate import Candidate, Recipe
@@ -48,7 +47,7 @@ class Jetson(Target):
 
     def settings(self) -> dict[str, Any]:
         """The workers; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
-        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, RUNNER)}
+        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER)}
         board = {"sm": tegra.jetpack().sm, "power_mode": tegra.mode()} if tegra.is_jetson() else {"proxy": PROXY}
         return {**workers, **board}
 

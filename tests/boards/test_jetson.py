@@ -137,7 +137,9 @@ def test_a_worker_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     infer = own.open(artifact)
     own._sessions[0]._process.kill()
     own._sessions[0]._process.wait()
-    with pytest.raises(ToolchainError, match=r"small on jetson/fp32: the worker that holds its engine (ended|takes no)"):
+    with pytest.raises(
+        ToolchainError, match=r"small on jetson/fp32: the worker that holds its engine (ended|takes no)"
+    ):
         infer(WINDOWS[0])
 
 

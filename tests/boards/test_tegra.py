@@ -30,21 +30,24 @@ def test_without_the_provider_there_is_none(tmp_path: Path, monkeypatch: pytest.
 def test_a_python_without_tensorrt_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jetson_board.make(tmp_path, monkeypatch)
     (tmp_path / "standin" / "modules" / "tensorrt.py").unlink()
-    with pytest.raises(Unsupported, match=r"cannot import tensorrt.*apt-get install python3-libnvinfer.*export VOXGATE"):
+    with pytest.raises(
+        Unsupported,
+        match=r"cannot use TensorRT and CUDA .*named .tensorrt.*apt-get install python3-libnvinfer.*export VOXGATE",
+    ):
         tegra.jetpack()
 
 
 def test_a_python_that_is_not_there_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jetson_board.make(tmp_path, monkeypatch)
     monkeypatch.setenv(tegra.PYTHON, str(tmp_path / "no-python"))
-    with pytest.raises(Unsupported, match="No such file.*export VOXGATE_JETSON_PYTHON=PATH"):
+    with pytest.raises(Unsupported, match=r"No such file.*export VOXGATE_JETSON_PYTHON=PATH"):
         tegra.jetpack()
 
 
 def test_an_unknown_release_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jetson_board.make(tmp_path, monkeypatch)
     tegra.RELEASE.write_text("Tegra something\n")
-    with pytest.raises(Unsupported, match="says 'Tegra something.n', no L4T release"):
+    with pytest.raises(Unsupported, match=r"says 'Tegra something.n', no L4T release"):
         tegra.jetpack()
 
 
@@ -61,7 +64,9 @@ def test_clocks_that_may_move_are_refused(
     gpu: int, cpu: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jetson_board.make(tmp_path, monkeypatch, jetson_clocks=jetson_board.clocks(gpu, cpu))
-    with pytest.raises(NotMeasured, match=rf"latency of small.*not pinned \({name} may run from .*Run: sudo jetson_clocks"):
+    with pytest.raises(
+        NotMeasured, match=rf"latency of small.*not pinned \({name} may run from .*Run: sudo jetson_clocks"
+    ):
         tegra.pinned("small on jetson/int8")
 
 
@@ -70,7 +75,10 @@ def test_clocks_that_may_move_are_refused(
     [
         ({"nvpmodel": None}, r"power mode of this Jetson cannot be read.*must be run as root.*sudo nvpmodel -q"),
         ({"nvpmodel": "NVPM ERROR: Error opening"}, r"power mode of this Jetson cannot be read.*NVPM ERROR"),
-        ({"jetson_clocks": None}, r"clocks of this Jetson cannot be read.*must be run as root.*sudo jetson_clocks --show"),
+        (
+            {"jetson_clocks": None},
+            r"clocks of this Jetson cannot be read.*must be run as root.*sudo jetson_clocks --show",
+        ),
         ({"jetson_clocks": "SOC family:tegra234"}, r"clocks of this Jetson cannot be read.*SOC family"),
     ],
 )

@@ -93,7 +93,10 @@ def found(artifact: Artifact) -> dict[str, str]:
         (recipe(runtime="litert"), r"does not read \.tflite; remove runtime"),
         (recipe(calibration={"algorithm": "entropy"}), "no entropy calibration"),
         (recipe(op_target={"stem": "cpu"}), r'op_target of jetson is \{ "\*" = "dla" \}'),
-        (recipe(runtime="onnxruntime"), "runtime = 'onnxruntime' can only be judged on a Jetson.*none. Run voxgate there"),
+        (
+            recipe(runtime="onnxruntime"),
+            "runtime = 'onnxruntime' can only be judged on a Jetson.*none. Run voxgate there",
+        ),
         (recipe(op_target=DLA), "op_target = .* can only be judged on a Jetson"),
     ],
     ids=["litert", "entropy", "unit", "provider", "dla"],
@@ -126,7 +129,7 @@ def test_what_this_machine_cannot_tell_is_not_measured(tmp_path: Path, features:
     artifact = Artifact(
         "small", recipe(), "key", candidate.model, None, None, Evidence.HOST  # type: ignore[arg-type]
     )  # fmt: skip
-    with pytest.raises(NotMeasured, match="latency of small on jetson/this: needs a board.*on the Jetson itself"):
+    with pytest.raises(NotMeasured, match=r"latency of small on jetson/this: needs a board.*on the Jetson itself"):
         board.open(artifact)
     with pytest.raises(NotMeasured, match="memory of small on jetson/this: needs a board"):
         board.rss(artifact, features[0])
@@ -218,7 +221,9 @@ def test_a_quantized_bias_is_found_with_its_node(tmp_path: Path, features: Featu
 
 @real
 def test_an_operator_that_tensorrt_has_not_is_found(tmp_path: Path, features: Features) -> None:
-    artifact = built(make_candidate(tmp_path, lambda path: ds_cnn(path, blocks=1, tail="Det")), recipe("fp16"), features)
+    artifact = built(
+        make_candidate(tmp_path, lambda path: ds_cnn(path, blocks=1, tail="Det")), recipe("fp16"), features
+    )
     assert found(artifact) == {
         "Det tail": "TensorRT refuses it, and with it the model: UNSUPPORTED_NODE: not supported"
     }
@@ -240,7 +245,9 @@ def test_a_log_without_a_layer_table_is_an_error(
 
     monkeypatch.setattr(toolchain, "run_worker", run_worker)
     monkeypatch.setattr(toolchain, "needed", lambda name: None)
-    with pytest.raises(ToolchainError, match="small jetson/this: the layer table in TensorRT's build log cannot be trusted"):
+    with pytest.raises(
+        ToolchainError, match="small jetson/this: the layer table in TensorRT's build log cannot be trusted"
+    ):
         built(make_candidate(tmp_path), recipe(), features)
 
 
@@ -277,7 +284,7 @@ def test_an_engine_that_is_not_detailed_is_an_error(
     tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jetson_board.make(tmp_path, monkeypatch, names_only=True)
-    with pytest.raises(ToolchainError, match="small jetson/this: .*the engine was not built DETAILED"):
+    with pytest.raises(ToolchainError, match=r"small jetson/this: .*the engine was not built DETAILED"):
         built(make_candidate(tmp_path), recipe(), features)
 
 
@@ -291,6 +298,15 @@ def test_what_the_board_refuses_is_found_and_cannot_run(
         Jetson().board(recipe()).run(artifact, features, lambda _: None)
 
 
+def test_a_build_that_fails_after_parsing_is_found_with_its_first_error(
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Error Code 10: Could not find any implementation for node {ForeignNode[stem.conv...logits]}"
+    jetson_board.make(tmp_path, monkeypatch, unbuildable=said)
+    reasons = found(built(make_candidate(tmp_path), recipe(), features))
+    assert reasons == {"model the whole model": f"TensorRT refuses it, and with it the model: {said}"}
+
+
 def test_layers_that_silently_leave_the_dla_are_found(
     tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +314,9 @@ def test_layers_that_silently_leave_the_dla_are_found(
     artifact = built(make_candidate(tmp_path), recipe(op_target=DLA), features)
     reasons = found(artifact)
     assert list(reasons) == ["Gemm logits"]
-    assert "asked onto the DLA, but runs on the GPU: the DLA has no MATRIX_MULTIPLY of this kind" in reasons["Gemm logits"]
+    assert (
+        "asked onto the DLA, but runs on the GPU: the DLA has no MATRIX_MULTIPLY of this kind" in reasons["Gemm logits"]
+    )
     assert "without the fallback TensorRT says: Default DLA is enabled but layer" in reasons["Gemm logits"]
     assert [node.where for node in artifact.placement.nodes] == ["dla", "dla", "dla", "gpu"]
     assert artifact.placement.partitions == 2

@@ -111,5 +111,5 @@ def test_a_name_that_could_forge_the_table_is_refused(name: str, tmp_path: Path)
     model = onnx.load(ds_cnn(tmp_path / "model.onnx"))
     model.graph.node[0].name = name
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(CandidateError, match="could not be trusted. Rename it"):
+    with pytest.raises(CandidateError, match=r"could not be trusted\. Rename it"):
         read_graph(tmp_path / "model.onnx")

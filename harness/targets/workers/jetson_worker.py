@@ -2,9 +2,10 @@
 
     python -I jetson_worker.py FOLDER            one job: FOLDER/request.json in, FOLDER/result.json out
     python -I jetson_worker.py FOLDER --serve    windows on standard input, times and outputs on standard output
+    python -I jetson_worker.py --probe           versions on standard output
 
 Runs in the Python that has JetPack's tensorrt. The copies into and out of the device are timed apart from the inference
-between them, and a profile is a run of its own, since profiling slows every layer. Needs Python 3.8, numpy, TensorRT or
+between them, and a profile is a run of its own, since profiling slows every layer. Needs Python 3.10, numpy, TensorRT or
 onnxruntime with its TensorRT provider, and libcudart.
 """
 
@@ -24,7 +25,8 @@ import numpy as np
 WARM_S = 0.2  # of inferences before anything counts
 PROFILED, MEASURED = 50, 10  # inferences
 CUDART = ("libcudart.so", "libcudart.so.12", "libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so")
-TO_DEVICE, TO_HOST = 1, 2
+TO_DEVICE, TO_HOST = 1, 2  # of cudaMemcpyKind
+MAJOR, MINOR = 75, 76  # of cudaDeviceAttr: the compute capability
 
 
 class Cuda:
@@ -71,6 +73,13 @@ class Cuda:
 
     def copy(self, to: Any, source: Any, size: int, kind: int) -> None:
         self("cudaMemcpyAsync", to, source, ctypes.c_size_t(size), ctypes.c_int(kind), self.stream)
+
+    def attributes(self, *wanted: int) -> list[int]:
+        """Attributes of the first device, by their numbers."""
+        found = [ctypes.c_int() for _ in wanted]
+        for value, attribute in zip(found, wanted, strict=True):
+            self("cudaDeviceGetAttribute", ctypes.byref(value), attribute, 0)
+        return [value.value for value in found]
 
     def free(self) -> int:
         left, total = ctypes.c_size_t(), ctypes.c_size_t()
@@ -220,6 +229,21 @@ def serve(request: dict[str, Any], folder: Path) -> None:
         answers.flush()
 
 
+def probe() -> dict[str, str]:
+    """TensorRT's version, the compute capability without its point, and the version of an onnxruntime that has it."""
+    import tensorrt as trt
+
+    capability = Cuda().attributes(MAJOR, MINOR)
+    try:
+        import onnxruntime
+
+        provider = "TensorrtExecutionProvider" in onnxruntime.get_available_providers()
+        version = onnxruntime.__version__ if provider else ""
+    except ImportError:
+        version = ""
+    return {"tensorrt": trt.__version__, "sm": "".join(map(str, capability)), "provider": version}
+
+
 def main(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     if "--serve" in sys.argv:
@@ -234,4 +258,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "--probe":
+        print(json.dumps(probe()))
+    else:
+        main(Path(sys.argv[1]))

@@ -5,7 +5,7 @@
 Runs in the jetson toolchain's own Python, or on a Jetson in the Python that has JetPack's tensorrt (10.3 to 11).
 FOLDER/request.json says what to do; FOLDER/result.json says what came of it. Everything TensorRT says goes to standard
 output, whose VERBOSE layer table is read afterwards; where the engine can be loaded, its inspector's JSON is kept.
-Needs Python 3.8 and TensorRT alone.
+Needs Python 3.10 and TensorRT alone.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         errors.clear()
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        said = [each for each in errors if "validate" not in each] or errors or ["no reason given"]
-        raise RefusedError([nameless(said[-1])])
+        raise RefusedError([nameless((errors or ["no reason given"])[0])])
     (folder / ENGINE).write_bytes(bytes(plan))
     if not request["proxy"]:
         result.update(inspect(trt, log, folder))

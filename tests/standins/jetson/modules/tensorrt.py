@@ -1,3 +1,4 @@
+# ruff: noqa: N802, N815 -- TensorRT's own names
 """Stand-in for JetPack's tensorrt: see README.md. state.json beside it says the version and what to get wrong."""
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Builder:
         left = [each for each in network.layers if on_dla and not config.can_run_on_DLA(each)]
         if left and BuilderFlag.GPU_FALLBACK not in config.flags:
             self.log.log("Severity.ERROR", f"Default DLA is enabled but layer {left[0].name} is not supported on DLA")
+            return None
+        if STATE["unbuildable"]:
+            self.log.log("Severity.ERROR", STATE["unbuildable"])
+            self.log.log("Severity.ERROR", "buildSerializedNetwork failed")
             return None
         plan = {"detailed": config.profiling_verbosity == "DETAILED" and not STATE["names_only"], "dla": on_dla}
         return json.dumps(plan).encode() + b"\n" + bytes(network.model)
