@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
-from harness.targets.base import Artifact, Logits, Node
+from harness.targets.base import NOWHERE, Artifact, Logits, Node
 from harness.verdict import Outcome
 
 MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
@@ -43,8 +43,13 @@ def placement(build: Build, artifact: Artifact) -> Row:
     found = [
         node
         for node in artifact.placement.fallbacks
-        if not any(allow.covers(target, node.op, node.name) for allow in build.candidate.allow)
+        if node.where == NOWHERE or not any(allow.covers(target, node.op, node.name) for allow in build.candidate.allow)
     ]
+    mend = (
+        "the toolchain builds no model with it: change the model"
+        if any(node.where == NOWHERE for node in found)
+        else "to accept one, add an [[allow]] with its reason to model.toml"
+    )
     named = "; ".join(_node(node) for node in found[:MOST_NAMED])
     rest = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     units = Counter(node.where for node in artifact.placement.nodes)
@@ -60,9 +65,7 @@ def placement(build: Build, artifact: Artifact) -> Row:
         n=len(artifact.placement.nodes),
         clusters=None,
         outcome=Outcome.FAIL if found else Outcome.PASS,
-        detail=f"falls back: {named}{rest}; to accept one, add an [[allow]] with its reason to model.toml"
-        if found
-        else spread,
+        detail=f"falls back: {named}{rest}; {mend}" if found else spread,
     )
 
 

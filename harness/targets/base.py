@@ -28,6 +28,9 @@ Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 OPTIONAL = ("activation_bits", "op_target", "runtime", "soc")  # keys of a recipe that only some targets honour
 
 
+NOWHERE = "nowhere"  # where a node runs that the toolchain refuses, and with it the model: no [[allow]] accepts it
+
+
 class Evidence(StrEnum):
     """How a figure was got, strongest first."""
 

@@ -21,7 +21,19 @@ from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
 from harness.quantize import ptq
 from harness.targets import toolchain, trt_engine, trt_inspector, trt_log, trt_provider, trt_versions
-from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Progress, Sizes, Target
+from harness.targets.base import (
+    NOWHERE,
+    Ability,
+    Artifact,
+    Board,
+    Evidence,
+    Job,
+    Node,
+    Placement,
+    Progress,
+    Sizes,
+    Target,
+)
 from harness.targets.process import Child, Limits, run_child
 from harness.targets.trt_engine import Graph, Heard
 
@@ -198,11 +210,11 @@ def _refused(faults: list[dict[str, str]], graph: Graph, heard: Heard) -> Placem
     """Nothing was built: the nodes that TensorRT refuses are found fallbacks, and the others run nowhere either."""
     reasons = {fault["node"]: fault for fault in faults}
     nodes = [
-        Node(name, op, "unknown", "nowhere", name in reasons, _why(reasons[name]) if name in reasons else "not built")
+        Node(name, op, "unknown", NOWHERE, name in reasons, _why(reasons[name]) if name in reasons else "not built")
         for name, op in graph.ops.items()
     ]
     strange = [fault for name, fault in reasons.items() if name not in graph.ops]
-    whole = [Node(fault["node"] or "the whole model", fault["op"] or "model", "unknown", "nowhere", True, _why(fault))
+    whole = [Node(fault["node"] or "the whole model", fault["op"] or "model", "unknown", NOWHERE, True, _why(fault))
              for fault in strange]  # fmt: skip
     return Placement((*whole, *nodes), heard.evidence, 0, heard.source)
 

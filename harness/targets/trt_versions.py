@@ -39,7 +39,7 @@ def too_new(ops: Mapping[str, str], version: Version) -> Iterable[Node]:
         since = SINCE.get(op, version)
         if since > version:
             reason = f"TensorRT has {op} only from {dotted(since)} on, and a board with {dotted(version)} refuses it"
-            yield Node(name, op, "unknown", "nowhere", True, reason)
+            yield Node(name, op, "unknown", "gpu", True, reason)
 
 
 def dotted(version: Version) -> str:

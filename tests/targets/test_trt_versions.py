@@ -9,7 +9,7 @@ from harness.targets.trt_versions import OLDEST, SINCE, parse, too_new
 
 def test_an_operator_newer_than_the_board_is_found_with_its_version() -> None:
     (found,) = too_new({"/stft": "STFT", "/conv": "Conv"}, OLDEST)
-    assert (found.name, found.op, found.where, found.fallback) == ("/stft", "STFT", "nowhere", True)
+    assert (found.name, found.op, found.where, found.fallback) == ("/stft", "STFT", "gpu", True)
     assert found.reason == "TensorRT has STFT only from 10.5 on, and a board with 10.3 refuses it"
 
 
