@@ -19,7 +19,7 @@ from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest
 from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
-from harness.quantize import ptq
+from harness.quantize import ptq, trt
 from harness.targets import toolchain, trt_engine, trt_inspector, trt_log, trt_provider, trt_versions
 from harness.targets.base import (
     NOWHERE,
@@ -58,8 +58,8 @@ class Jetson(Target):
         return {**quantizer, "tensorrt": found.tensorrt, "l4t": found.l4t, "onnxruntime on the board": found.provider}
 
     def settings(self) -> dict[str, Any]:
-        """The workers; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
-        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER)}
+        """What builds; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
+        workers = {path.stem: digest(path) for path in (Path(trt.__file__), BUILDER, tegra.WORKER)}
         board = {"sm": tegra.jetpack().sm, "power_mode": tegra.mode()} if tegra.is_jetson() else {"proxy": PROXY}
         return {**workers, **board}
 

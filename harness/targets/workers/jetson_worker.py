@@ -5,8 +5,8 @@
     python -I jetson_worker.py --probe           versions on standard output
 
 Runs in the Python that has JetPack's tensorrt. The copies into and out of the device are timed apart from the inference
-between them, and a profile is a run of its own, since profiling slows every layer. Needs Python 3.10, numpy, libcudart, and
-TensorRT or onnxruntime with its TensorRT provider.
+between them, and a profile is a run of its own, since profiling slows every layer. Needs Python 3.10, numpy, libcudart,
+and TensorRT or onnxruntime with its TensorRT provider.
 """
 
 from __future__ import annotations
