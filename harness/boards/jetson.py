@@ -82,10 +82,7 @@ class JetsonBoard(Board):
 
     def open(self, artifact: Artifact) -> Infer:
         """One inference with its copies. Raises NotMeasured unless power mode is known and clocks are pinned."""
-        power = tegra.pinned(_who(artifact))
-        if self._power is not None and power != self._power:
-            raise InfraError(f"{_who(artifact)}: the clocks went from {self._power} to {power}; run again.")
-        self._power = power
+        self._unchanged(tegra.pinned(_who(artifact)))
         self._watch = self._watch or tegra.Watch()
         session = Session(artifact, self._jetpack.python, _request(artifact, "serve"))
         self._sessions.append(session)
@@ -93,7 +90,7 @@ class JetsonBoard(Board):
         def infer(window: Features) -> Logits:
             started = time.perf_counter_ns()
             logits, device_ns = session.infer(window)
-            self._apart_ns += max(0, time.perf_counter_ns() - started - device_ns)
+            self._apart_ns += time.perf_counter_ns() - started - device_ns
             return logits
 
         return infer
@@ -111,20 +108,25 @@ class JetsonBoard(Board):
 
         Raises InfraError where power mode or clocks changed while it was timed.
         """
-        after = tegra.power("this run")
-        if self._power is not None and (after.mode, after.pinned) != (self._power.mode, self._power.pinned):
-            raise InfraError(
-                f"this Jetson went from power mode {self._power.mode} to {after.mode}, clocks "
-                f"{'' if after.pinned else 'no longer '}pinned, while it was timed. Leave nvpmodel and jetson_clocks "
-                "alone meanwhile, and run again."
-            )
+        power = self._unchanged(tegra.power("this run"))
         return {
             "jetpack": {key: str(value) for key, value in asdict(self._jetpack).items()},
-            "power_mode": after.mode,
-            "clocks": after.clocks,
+            "power_mode": power.mode,
+            "clocks": power.clocks,
             "tegrastats": self._watch.taken() if self._watch else None,
             "parts_ms": [session.parts() for session in self._sessions],
         }
+
+    def _unchanged(self, power: tegra.Power) -> tegra.Power:
+        before = self._power or power
+        if power.settings != before.settings:
+            raise InfraError(
+                f"this Jetson went from power mode {before.mode} to {power.mode}, clocks "
+                f"{'' if power.pinned else 'no longer '}pinned, while it was timed. Leave nvpmodel and jetson_clocks "
+                "alone meanwhile, and run again."
+            )
+        self._power = power
+        return power
 
     def job(self, artifact: Artifact, folder: Path, *, what: str, **more: str) -> dict[str, Any]:
         """One job of the worker, run to its end; see :func:`harness.targets.process.run_child`."""
@@ -137,8 +139,8 @@ class Session:
 
     def __init__(self, artifact: Artifact, python: Path, request: dict[str, Any]) -> None:
         self._who = _who(artifact)
-        self._folder = tempfile.TemporaryDirectory(prefix="voxgate-jetson-")
-        folder = Path(self._folder.name)
+        scratch = tempfile.TemporaryDirectory(prefix="voxgate-jetson-")
+        folder = Path(scratch.name)
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         self._log = folder / "stderr.log"
         with self._log.open("wb") as log:
@@ -150,7 +152,7 @@ class Session:
                 bufsize=0,
                 env={key: os.environ[key] for key in KEPT if key in os.environ},
             )
-        self._close = weakref.finalize(self, _end, self._process)
+        self._close = weakref.finalize(self, _end, self._process, scratch)
         self._times: list[tuple[float, ...]] = []
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()  # type: ignore[union-attr]
         header = json.loads(self._line())
@@ -193,8 +195,8 @@ class Session:
         return said
 
     def _lost(self, what: str) -> ToolchainError:
-        self._close()
         lines = " | ".join(last_lines(self._log, 3)) or "(none)"
+        self._close()
         return ToolchainError(f"{self._who}: the worker that holds its engine {what}. Its last words: {lines}")
 
 
@@ -215,9 +217,10 @@ def _who(artifact: Artifact) -> str:
     return f"{artifact.candidate} on {artifact.recipe.id}"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], scratch: tempfile.TemporaryDirectory[str]) -> None:
     process.kill()
     process.wait()
+    scratch.cleanup()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()

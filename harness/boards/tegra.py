@@ -52,6 +52,11 @@ class Power:
     clocks: dict[str, tuple[int, int, int]]
 
     @property
+    def settings(self) -> tuple[str, dict[str, tuple[int, int]]]:
+        """What nvpmodel and jetson_clocks set, without where the clocks happen to be."""
+        return self.mode, {name: (low, high) for name, (low, high, _) in self.clocks.items()}
+
+    @property
     def pinned(self) -> bool:
         """Whether least and most agree for the GPU and every CPU: what jetson_clocks does."""
         return "GPU" in self.clocks and all(low == high for low, high, _ in self.clocks.values())

@@ -8,6 +8,7 @@ onnxruntime's. Nothing but the Jetson tells the time.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ class Jetson(Target):
         try:
             found = tegra.jetpack()
         except Unsupported as lack:
-            return (Ability("compile", False, str(lack), str(lack)), Ability("board", False, str(lack), str(lack)))
+            lacks = Ability("board", False, "no TensorRT that can be used", str(lack))
+            return (replace(lacks, what="compile"), lacks)
         said = f"TensorRT {found.tensorrt} on L4T {found.l4t}, sm_{found.sm}"
         return (Ability("compile", True, said), Ability("board", True, said))
 
