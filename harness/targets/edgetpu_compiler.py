@@ -154,9 +154,9 @@ def _nodes(compiled: Compiled, ops: tuple[Op, ...], outside: set[tuple[str, str]
         count = sum(count for count, _ in others)
         same = [other for other in ops if other.kind == op.kind]
         named = [other for other in same if (other.kind, other.name) in outside]
-        certain = len(named) == count
+        certain = len(named) == count or count in (0, len(same))
         # Should the compiled file name them otherwise: the subgraph comes first, so the CPU's are the last.
-        on_cpu = op in (named if certain else same[len(same) - count :])
+        on_cpu = op in (named if len(named) == count else same[len(same) - count :])
         made = _placed(op, others) if on_cpu else edgetpu_map.node(op, "")
         doubt = f" ({count} of {len(same)} {op.kind}: which, is inferred from their order)"
         yield made if certain else replace(made, reason=made.reason + doubt)
