@@ -20,7 +20,7 @@ import numpy as np
 from harness.boards import coral
 from harness.cache import digest
 from harness.candidate import Candidate, Recipe
-from harness.errors import ToolchainError, Unsupported
+from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
 from harness.targets import edgetpu_map, edgetpu_rules, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Progress, Sizes, Target
 from harness.targets.process import Child, Limits, run_child
@@ -106,10 +106,13 @@ class EdgeTpu(Target):
         }
         made = run_child(Child(Path(sys.executable), WORKER, subject, {}, LIMITS), request, job.folder)
         calibration.unlink(missing_ok=True)
+        own = source.parent != job.folder
+        if "fault" in made:
+            raise _fault(subject, made["fault"], own)
         if made["steps"]:
             job.say(f"{subject}: {_steps(made['steps'])}")
         nodes = tuple(Node(**node) for node in made["nodes"])
-        converter = {} if source.parent != job.folder else {"onnx2tf": toolchain.pins(TOOLCHAIN)["onnx2tf"]}
+        converter = {} if own else {"onnx2tf": toolchain.pins(TOOLCHAIN)["onnx2tf"]}
         return Artifact(
             candidate=job.candidate.name,
             recipe=job.recipe,
@@ -154,6 +157,13 @@ def compiler_version(path: str, changed: int) -> str:
         return UNREADABLE
     said = VERSION.search(done.stdout + done.stderr)
     return said[1] if said else UNREADABLE
+
+
+def _fault(subject: str, fault: str, own: bool) -> VoxgateError:
+    """What a step showed to be wrong: the candidate's file, or what onnx2tf made of its ONNX."""
+    if own:
+        return CandidateError(f"{subject}: {fault}.")
+    return ToolchainError(f"{subject}, converted by onnx2tf: {fault}. Or {EXPORT}.")
 
 
 def _steps(steps: dict[str, float]) -> str:

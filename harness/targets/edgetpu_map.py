@@ -75,12 +75,17 @@ def _mapped(ops: tuple[Op, ...], refused: dict[int, str]) -> set[int]:
     Only what makes a float input int8 may precede it there, as compiled models with float inputs show.
     """
     waits = _waits(ops)
-    before = {op.index for op in ops if op.kind == "QUANTIZE" and not waits[op.index] and op.index in refused}
+    before = {op.index for op in ops if _opens(op) and not waits[op.index]}
     taken: set[int] = set()
     for op in ops:  # in the order of execution
         if op.index not in refused and waits[op.index] <= taken | before:
             taken.add(op.index)
     return taken
+
+
+def _opens(op: Op) -> bool:
+    """Whether it makes a float input int8."""
+    return op.kind == "QUANTIZE" and any(tensor.dtype == "float32" for tensor in op.fed)
 
 
 def _reason(op: Op, ops: tuple[Op, ...], refused: dict[int, str]) -> str:
@@ -94,7 +99,7 @@ def _reason(op: Op, ops: tuple[Op, ...], refused: dict[int, str]) -> str:
         before |= new
         queue += new
     stops = [other for other in ops if other.index in before and other.index in refused]
-    first = next((stop for stop in stops if waits[stop.index] or stop.kind != "QUANTIZE"), stops[0])
+    first = next(stop for stop in stops if waits[stop.index] or not _opens(stop))
     known = (
         "which the Edge TPU does not support"
         if first.kind not in rules.TABLE

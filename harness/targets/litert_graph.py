@@ -104,4 +104,5 @@ def _weights(model: Path) -> int:
     for g in range(parsed.SubgraphsLength()):
         graph = parsed.Subgraphs(g)
         buffers |= {graph.Tensors(t).Buffer() for t in range(graph.TensorsLength())}
-    return sum(parsed.Buffers(i).DataLength() for i in buffers if i)
+    # A large model's buffers lie behind the graph and say their size instead.
+    return sum(parsed.Buffers(i).DataLength() or parsed.Buffers(i).Size() for i in buffers if i)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
@@ -94,7 +95,7 @@ def read(path: Path) -> Tflite:
     try:
         if content[4:8] != IDENTIFIER:
             raise ValueError("it does not begin as a .tflite does")
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+        model = _model(content)
         graph = model.subgraphs[0]
         tensors = [_tensor(index, tensor, model) for index, tensor in enumerate(graph.tensors)]
         ops = tuple(_op(index, op, model, tensors) for index, op in enumerate(graph.operators))
@@ -103,6 +104,31 @@ def read(path: Path) -> Tflite:
     if not ops:
         raise ToolchainError(f"{path.name} holds no operator: there is nothing to place. Convert it again.")
     return Tflite(path, ops, len(model.subgraphs))
+
+
+def inline(path: Path) -> None:
+    """Rewrite a file whose large buffers lie behind its graph, where litert-quantizer puts them from some MB on.
+
+    Runtimes before TensorFlow 2.14 do not look there: neither edgetpu_compiler nor those that libedgetpu goes with.
+    """
+    content = path.read_bytes()
+    stored = schema.Model.GetRootAs(content)
+    if any(stored.Buffers(i).Offset() > 1 for i in range(stored.BuffersLength())):
+        builder = flatbuffers.Builder(len(content))
+        builder.Finish(_model(content).Pack(builder), IDENTIFIER)
+        path.write_bytes(bytes(builder.Output()))
+
+
+def _model(content: bytes) -> Any:
+    """The whole file, with every buffer's bytes in it."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 stand for none
+            if buffer.offset + buffer.size > len(content):
+                raise ValueError("a buffer lies beyond its end")
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _tensor(index: int, tensor: Any, model: Any) -> Tensor:

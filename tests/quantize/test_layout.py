@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.errors import ToolchainError
+from harness.errors import CandidateError
 from harness.quantize.layout import laid
 
 WINDOW = np.arange(49 * 10, dtype=np.float32).reshape(49, 10)
@@ -27,5 +27,5 @@ def test_a_square_input_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 490), (1, 7, 70, 1), (2, 49, 10, 1), (1, -1, 10, 1)])
 def test_any_other_shape_is_the_conversions_fault(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ToolchainError, match="does not hold windows of 49 frames x 10 bins: the conversion changed it"):
+    with pytest.raises(CandidateError, match="does not hold windows of 49 frames x 10 bins: the conversion changed it"):
         laid(WINDOW, shape)

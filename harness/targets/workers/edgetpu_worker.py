@@ -36,8 +36,8 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         steps = quantize(request, folder, file)
     model = tflite_file.read(file)
     placement = edgetpu_map.placement(model)
-    tpu = {node.name for node in placement.nodes if node.where == edgetpu_map.TPU}
-    weights = edgetpu_map.parameters(op for op in model.ops if op.name in tpu)
+    placed = zip(model.ops, placement.nodes, strict=True)
+    weights = edgetpu_map.parameters(op for op, node in placed if node.where == edgetpu_map.TPU)
     if request["compiler"] and steps:
         placement, weights = compiled(Path(request["compiler"]), file, folder)
     elif weights > edgetpu_map.ON_CHIP:
@@ -69,6 +69,7 @@ def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, flo
 
     from harness.candidate import Recipe
     from harness.quantize import ptq
+    from harness.targets import tflite_file
 
     recipe = Recipe.model_validate(request["recipe"])
     windows = np.load(request["calibration"], allow_pickle=False)
@@ -76,8 +77,27 @@ def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, flo
     plain = Path(request["float"])
     exact = outputs(plain, windows[:SAMPLES])
     far = converted(Path(request["onnx"]), plain, windows[:SAMPLES], exact, request["parity"])
-    ptq.quantize_tflite(plain, file, windows, recipe, dense_per_channel=False)
+    try:
+        ptq.quantize_tflite(plain, file, windows, recipe, dense_per_channel=False)
+    except Exception as error:  # what the library meets where it was not made for the model
+        raise unquantizable(plain, error) from error
+    tflite_file.inline(file)
     return {"windows": len(exact), "parity": far} | agreement(exact, outputs(file, windows[:SAMPLES]))
+
+
+def unquantizable(plain: Path, error: Exception) -> Exception:
+    """The library's refusal, with the operators that the Edge TPU would not take either."""
+    from harness.errors import ToolchainError
+    from harness.targets import edgetpu_rules, tflite_file
+
+    strange = [op for op in tflite_file.read(plain).ops if op.kind not in edgetpu_rules.TABLE]
+    named = "; ".join(f"{op.custom or op.kind} {op.name}" for op in strange[:2])
+    more = f" It holds {len(strange)} operators that the Edge TPU does not support: {named}." if strange else ""
+    first = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    return ToolchainError(
+        f"litert-quantizer cannot quantize {plain.name} ({type(error).__name__}: {first[:120]}).{more} Where it came "
+        "of an ONNX, export it with litert-torch instead, which unrolls recurrent layers"
+    )
 
 
 def outputs(model: Path, windows: Features) -> Logits:
@@ -93,7 +113,7 @@ def converted(onnx: Path, plain: Path, windows: Features, exact: Logits, limit: 
     """The largest |logit difference| of the float .tflite to the ONNX; a refusal naming the conversion beyond it."""
     import numpy as np
 
-    from harness.errors import ToolchainError
+    from harness.errors import CandidateError
 
     wanted = outputs(onnx, windows)
     far = float(np.abs(wanted - exact).max()) if wanted.shape == exact.shape else float("inf")
@@ -102,7 +122,7 @@ def converted(onnx: Path, plain: Path, windows: Features, exact: Logits, limit: 
     turned = np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(windows.shape)
     swapped = wanted.shape == exact.shape and float(np.abs(wanted - outputs(plain, turned)).max()) <= limit
     hint = "It agrees when frames and bins are swapped: its axes are. " if swapped else ""
-    raise ToolchainError(
+    raise CandidateError(
         f"the conversion is at fault, not quantization: float {plain.name} differs from {onnx.name} by up to {far:.3g} "
         f"logits on {len(windows)} calibration windows, limit at most {limit:g}. {hint}Convert it again from the same "
         "weights, with the same order of axes"
@@ -113,12 +133,12 @@ def agreement(exact: Logits, near: Logits) -> dict[str, float]:
     """How far int8 agrees with the float .tflite; a refusal naming quantization where noise drowns the logits."""
     import numpy as np
 
-    from harness.errors import ToolchainError
+    from harness.errors import CandidateError
 
     same = int((exact.argmax(axis=1) == near.argmax(axis=1)).sum())
     signal_power, noise = float(exact.var(axis=0).mean()), float(np.mean(np.square(exact - near)))
     if noise > signal_power > 0:
-        raise ToolchainError(
+        raise CandidateError(
             f"quantization is at fault, not the conversion: int8 logits differ from float by more than the logits "
             f"themselves vary, and {same} of {len(exact)} calibration windows keep their decision. Look for weights or "
             "activations with outliers, or calibrate on more clips"
@@ -161,10 +181,12 @@ def ended(code: int) -> str:
 
 
 def main(folder: Path) -> None:
-    from harness.errors import VoxgateError
+    from harness.errors import CandidateError, VoxgateError
 
     try:
         result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")), folder)
+    except CandidateError as error:  # the model's fault, not this program's
+        result = {"ok": True, "fault": str(error)}
     except VoxgateError as error:
         result = {"ok": False, "error": str(error)}
     except Exception as error:  # each library has its own ways to say no
