@@ -165,7 +165,7 @@ class Served:
             self.feed.write(struct.pack("<II", *window.shape))
             self.feed.write(np.ascontiguousarray(window, np.float32).tobytes())
             self.feed.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # it ended, or was ended when it was lost before
             raise self._lost() from error
         return np.frombuffer(self._read(4 * self.labels), np.float32)
 

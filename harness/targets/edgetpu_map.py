@@ -35,7 +35,7 @@ def placement(model: Tflite) -> Placement:
 def node(op: Op, reason: str) -> Node:
     """An operator on the Edge TPU, or on the CPU for ``reason``."""
     if not reason:
-        since = rules.runtime(op) if op.kind in rules.TABLE else 0
+        since = rules.TABLE[op.kind][0] if op.kind in rules.TABLE else 0
         reason, where = f"needs Edge TPU runtime {since}" if since else "", TPU
     else:
         where = CPU

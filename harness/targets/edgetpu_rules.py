@@ -36,11 +36,6 @@ def refusal(op: Op) -> str:
     return ""
 
 
-def runtime(op: Op) -> int:
-    """The least version of the Edge TPU runtime that an operator of the table needs; 0 for any."""
-    return TABLE[op.kind][0]
-
-
 def _tensors(op: Op) -> tuple[Tensor, ...]:
     return (*op.fed, *op.outputs)
 
@@ -161,10 +156,6 @@ def _pack(op: Op) -> str:
     return "it packs along the batch" if axis == 0 else ""
 
 
-def _prelu(op: Op) -> str:
-    return _flat("slope", op.inputs[1:2])
-
-
 def _resize(op: Op) -> str:
     source, made = op.inputs[0], op.outputs[0]
     if source is None or len(source.shape) != 4 or len(made.shape) != 4:
@@ -229,7 +220,7 @@ TABLE: dict[str, tuple[int, tuple[Check, ...]]] = {  # operator to (least runtim
     "MUL": (0, ()),
     "PACK": (13, (_pack,)),
     "PAD": (0, (_pad,)),
-    "PRELU": (13, (_prelu,)),
+    "PRELU": (13, (lambda op: _flat("slope", op.inputs[1:2]),)),
     "QUANTIZE": (13, ()),
     "REDUCE_MAX": (14, (_no_batch(1, 0),)),
     "REDUCE_MIN": (14, (_no_batch(1, 0),)),
