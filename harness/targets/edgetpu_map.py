@@ -18,6 +18,9 @@ SOURCE = "Coral's operator rules, static"
 TPU, CPU, STREAMED = "edgetpu", "cpu", "off-chip"
 ON_CHIP = int(7.7 * 2**20)  # bytes for parameters: 8 MB of memory, less what the compiler keeps
 
+Refusals = dict[int, str]  # operator to why it does not map by itself
+Waits = dict[int, set[int]]  # operator to those whose outputs it takes
+
 
 def placement(model: Tflite) -> Placement:
     """Every operator with where and why. Raises ToolchainError for a model that is compiled already."""
@@ -26,9 +29,9 @@ def placement(model: Tflite) -> Placement:
             f"{model.path.name} is compiled for the Edge TPU already: nothing tells where its operators run. "
             "Name the .tflite that it was made from."
         )
-    refused = _refusals(model)
-    mapped = _mapped(model.ops, refused)
-    nodes = tuple(node(op, "" if op.index in mapped else _reason(op, model.ops, refused)) for op in model.ops)
+    refused, waits = _refusals(model), _waits(model.ops)
+    mapped = _mapped(model.ops, refused, waits)
+    nodes = tuple(node(op, "" if op.index in mapped else _reason(op, model.ops, refused, waits)) for op in model.ops)
     return Placement(nodes, Evidence.STATIC, int(bool(mapped)), SOURCE)
 
 
@@ -59,7 +62,7 @@ def streamed(cached: int, beyond: int) -> tuple[Node, ...]:
     return (Node("parameters", "PARAMETERS", "int8", STREAMED, True, reason),)
 
 
-def _refusals(model: Tflite) -> dict[int, str]:
+def _refusals(model: Tflite) -> Refusals:
     """Why operators do not map by themselves, by index; empty where all do."""
     if model.subgraphs > 1:
         fault = f"the model has {model.subgraphs} subgraphs, and the compiler takes one"
@@ -69,12 +72,11 @@ def _refusals(model: Tflite) -> dict[int, str]:
     return {op.index: reason for op in model.ops if (reason := rules.refusal(op))}
 
 
-def _mapped(ops: tuple[Op, ...], refused: dict[int, str]) -> set[int]:
+def _mapped(ops: tuple[Op, ...], refused: Refusals, waits: Waits) -> set[int]:
     """Indices of the operators of the one subgraph: those that map and wait for nothing that runs on the CPU.
 
     Only what makes a float input int8 may precede it there, as compiled models with float inputs show.
     """
-    waits = _waits(ops)
     before = {op.index for op in ops if _opens(op) and not waits[op.index]}
     taken: set[int] = set()
     for op in ops:  # in the order of execution
@@ -88,18 +90,19 @@ def _opens(op: Op) -> bool:
     return op.kind == "QUANTIZE" and any(tensor.dtype == "float32" for tensor in op.fed)
 
 
-def _reason(op: Op, ops: tuple[Op, ...], refused: dict[int, str]) -> str:
+def _reason(op: Op, ops: tuple[Op, ...], refused: Refusals, waits: Waits) -> str:
     """Its own refusal, or the operator before it that sends it to the CPU."""
     if op.index in refused:
         return refused[op.index]
-    waits = _waits(ops)
     before, queue = {op.index}, [op.index]
     while queue:
         new = waits[queue.pop()] - before
         before |= new
         queue += new
     stops = [other for other in ops if other.index in before and other.index in refused]
-    first = next(stop for stop in stops if waits[stop.index] or not _opens(stop))
+    first = next((stop for stop in stops if waits[stop.index] or not _opens(stop)), None)
+    if first is None:
+        return "it takes what only a later operator makes: the file is out of order, so nothing runs it"
     known = (
         "which the Edge TPU does not support"
         if first.kind not in rules.TABLE
@@ -108,7 +111,7 @@ def _reason(op: Op, ops: tuple[Op, ...], refused: dict[int, str]) -> str:
     return f"after {first.custom or first.kind} {first.name}, {known}: everything after it runs on the CPU"
 
 
-def _waits(ops: tuple[Op, ...]) -> dict[int, set[int]]:
+def _waits(ops: tuple[Op, ...]) -> Waits:
     """For every operator those whose outputs it takes; state that is kept between inferences waits for nobody."""
     made = {tensor.index: op.index for op in ops for tensor in op.outputs if not tensor.variable}
     return {op.index: {made[t.index] for t in op.fed if t.index in made and made[t.index] != op.index} for op in ops}

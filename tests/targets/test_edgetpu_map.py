@@ -122,6 +122,16 @@ def test_more_than_one_subgraph_keeps_all_of_it_off(tmp_path: Path) -> None:
     assert "has 2 subgraphs" in edgetpu_map.placement(two).nodes[0].reason
 
 
+def test_a_file_out_of_order_is_named_so(tmp_path: Path) -> None:
+    chain = Chain()
+    chain.op("RELU")
+    chain.op("TANH")
+    chain.writer.graph.operators.reverse()
+    found = reasons(placed(chain, tmp_path))
+    assert list(found) == ["TANH"]
+    assert "out of order" in found["TANH"]
+
+
 def test_what_is_compiled_already_cannot_be_placed(tmp_path: Path) -> None:
     chain = Chain()
     chain.op("RELU")
