@@ -107,7 +107,7 @@ def read(path: Path) -> Tflite:
 
 
 def inline(path: Path) -> None:
-    """Rewrite a file whose large buffers lie behind its graph, where litert-quantizer puts them from some MB on.
+    """Rewrite a file whose large buffers lie behind its graph, where litert-quantizer puts 256 KiB and more.
 
     Runtimes before TensorFlow 2.14 do not look there: neither edgetpu_compiler nor those that libedgetpu goes with.
     """
