@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import ToolchainError
+from harness.quantize.layout import laid
 from harness.targets.base import Features, Infer, Logits
 
 
@@ -48,11 +49,12 @@ def _open_tflite(file: Path) -> Infer:
     interpreter = Interpreter(str(file), num_threads=1)
     interpreter.allocate_tensors()
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    shape, feed, fetch = source["shape"], source["index"], sink["index"]
+    feed, fetch = source["index"], sink["index"]
+    shape = tuple(int(size) for size in source["shape"])
     quantize, dequantize = _quantizer(source), _dequantizer(sink)
 
     def infer(window: Features) -> Logits:
-        interpreter.set_tensor(feed, quantize(window.reshape(shape)))
+        interpreter.set_tensor(feed, quantize(laid(window, shape)))
         interpreter.invoke()
         return dequantize(interpreter.get_tensor(fetch)[0])
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harness.candidate import Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
+from harness.quantize.layout import laid
 
 Features = npt.NDArray[np.float32]
 
@@ -97,8 +98,13 @@ def quantize_onnx(
     prepared.unlink()
 
 
-def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
-    """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``."""
+def quantize_tflite(
+    model: Path, output: Path, calibration: Features, recipe: Recipe, *, dense_per_channel: bool = True
+) -> None:
+    """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``.
+
+    ``dense_per_channel=False`` keeps one scale for the weights of each FULLY_CONNECTED whatever the recipe says.
+    """
     from litert_quantizer.calibrator import Calibrator
     from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
     from litert_quantizer.quantizer import Quantizer
@@ -117,11 +123,19 @@ def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Re
         weight_num_bits=8,
         weight_granularity=granularity,
     )
+    if not dense_per_channel:
+        manager.add_static_config(
+            ".*",
+            TFLOperationName.FULLY_CONNECTED,
+            activation_num_bits=8,
+            weight_num_bits=8,
+            weight_granularity=QuantGranularity.TENSORWISE,
+        )
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress, advice
         warnings.simplefilter("ignore")
         # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.
         calibrator = Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-        calibrator.calibrate({signature: [{name: window.reshape(shape)} for window in calibration]}, manager)
+        calibrator.calibrate({signature: [{name: laid(window, shape)} for window in calibration]}, manager)
         quantizer = Quantizer(content)
         quantizer.load_quantization_recipe(manager.get_quantization_recipe())
         result = quantizer.quantize(

@@ -138,3 +138,23 @@ def layer_norm(path: Path, *, channels: int = 16) -> Path:
     graph.node("Flatten", ["pool"], "flat")
     graph.linear("flat", channels)
     return graph.save(path)
+
+
+def insert_gelu(model: onnx.ModelProto, tensor: str) -> None:
+    """A GELU behind ``tensor``, for all that take it, spelled in the operators that opset 17 has."""
+    nodes = list(model.graph.node)
+    for name, value in (("gelu.root", 2**-0.5), ("gelu.one", 1.0), ("gelu.half", 0.5)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    for node in nodes:
+        node.input[:] = ["gelu" if name == tensor else name for name in node.input]
+    spelled = [
+        ("Mul", [tensor, "gelu.root"], "gelu.scaled"),
+        ("Erf", ["gelu.scaled"], "gelu.erf"),
+        ("Add", ["gelu.erf", "gelu.one"], "gelu.raised"),
+        ("Mul", [tensor, "gelu.raised"], "gelu.gated"),
+        ("Mul", ["gelu.gated", "gelu.half"], "gelu"),
+    ]
+    made = [helper.make_node(op, inputs, [output], name=output) for op, inputs, output in spelled]
+    place = next(index for index, node in enumerate(nodes) if tensor in node.output) + 1
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])
