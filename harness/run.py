@@ -23,7 +23,7 @@ from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
-from harness.measure import EndToEnd, Ratio, end_to_end, environment, interleave
+from harness.measure import EndToEnd, Latency, Ratio, end_to_end, environment, interleave, steady
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
@@ -101,6 +101,10 @@ class Run:
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
         return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
+
+    def inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
+        """Single inferences, by the board's own clock where it has one, else of ``timings``. Raises NotMeasured."""
+        return self._once(("inference", candidate.name, recipe.id), lambda: self._inference(candidate, recipe))
 
     def side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         """Inference times of the artifact and of the recipe's own float path, in turns. Raises NotMeasured."""
@@ -282,6 +286,14 @@ class Run:
         parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
         self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment()})
         return found
+
+    def _inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
+        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
+        found = registry()[recipe.target].board(recipe).clocked(self.artifact(candidate, recipe), windows, self.rounds)
+        if found is None:
+            return self.timings(candidate, recipe).inference
+        self.write(f"{candidate.name}/{recipe.id}/inference", {"ms": found.samples_ms.tolist(), "note": found.note})
+        return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
 
     def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         target = registry()[recipe.target]

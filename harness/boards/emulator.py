@@ -73,7 +73,7 @@ class _Part:
                 limits=Limits(BUILD_S + WINDOW_S * len(inputs)),
             )
             self._same_placement(folder / "stdout.log")
-            return self._outputs(folder / "outputs.npy", len(inputs))
+            return read_outputs(folder / "outputs.npy", len(inputs), self.model.labels, self.subject)
 
     def _request(self) -> dict[str, Any]:
         """The build's own request, its files named where they lie, with windows to simulate."""
@@ -96,17 +96,18 @@ class _Part:
                 "Remove .voxgate/cache/artifacts and run again."
             )
 
-    def _outputs(self, path: Path, count: int) -> Logits:
-        try:
-            outputs = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ToolchainError(f"{self.subject}: the simulator left no readable outputs ({error}).") from error
-        if outputs.shape != (count, self.model.labels):
-            raise ToolchainError(
-                f"{self.subject}: the simulator answered {outputs.shape} for {count} windows and "
-                f"{self.model.labels} labels; build it anew."
-            )
-        return np.asarray(outputs, dtype=np.float32)
+
+def read_outputs(path: Path, count: int, labels: int, subject: str) -> Logits:
+    """Logits ``(count, labels)`` a simulator left; ToolchainError where it left others, or none."""
+    try:
+        outputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ToolchainError(f"{subject}: the simulator left no readable outputs ({error}).") from error
+    if outputs.shape != (count, labels):
+        raise ToolchainError(
+            f"{subject}: the simulator answered {outputs.shape} for {count} windows and {labels} labels; build it anew."
+        )
+    return np.asarray(outputs, dtype=np.float32)
 
 
 def _differing(before: Sequence[Any], after: Sequence[Any]) -> str:

@@ -111,6 +111,14 @@ class Job:
     say: Progress = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """Single inferences as the board's own tools timed them, in order, and what else they say of its time."""
+
+    samples_ms: npt.NDArray[np.float64]
+    note: str = ""
+
+
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
@@ -130,6 +138,11 @@ class Board(ABC):
         Raises NotMeasured where the board's time means nothing (an emulator).
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def clocked(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked | None:
+        """``rounds`` inferences by the board's own clock; None where this process times them itself, by ``open``."""
+        del artifact, windows, rounds
+        return None
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
