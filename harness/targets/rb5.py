@@ -110,23 +110,26 @@ class Rb5(Target):
         return recipe.model_copy(update={"name": recipe.name + FLOAT, "precision": "fp32"})
 
     def _quantize(self, job: Job, model: Onnx, subject: str) -> int | None:
-        """Run AIMET; the bytes of the quantized weights, None for the float path."""
+        """Let AIMET set the ranges; the bytes of the quantized weights, None for the float path, which has no ranges."""
         quantize = job.recipe.precision == "int8"
-        if quantize:
-            need_windows(job.calibration, job.recipe)
-            np.save(job.folder / "calibration.npy", as_inputs(job.calibration, model), allow_pickle=False)
         request = {
             "model": "model.onnx",
             "quantize": quantize,
-            "scheme": SCHEMES.get(job.recipe.calibration.algorithm, "min_max"),
+            "scheme": SCHEMES.get(job.recipe.calibration.algorithm, SCHEMES["minmax"]),
             "calibration": "calibration.npy",
             "encodings": "model.encodings",
             "inputs": None,
             "outputs": None,
         }
+        if not quantize:
+            (job.folder / "request.json").write_text(json.dumps(request), encoding="utf-8")  # for the simulation
+            return None
+        need_windows(job.calibration, job.recipe)
+        calibration = job.folder / "calibration.npy"
+        np.save(calibration, as_inputs(job.calibration, model), allow_pickle=False)
         toolchain.run_worker(toolchain.needed(TOOLCHAIN), WORKER, request, job.folder, subject=subject)
-        (job.folder / "calibration.npy").unlink(missing_ok=True)
-        return weight_bytes(job.folder, subject) if quantize else None
+        calibration.unlink()
+        return weight_bytes(job.folder, subject)
 
 
 def weight_bytes(folder: Path, subject: str) -> int:
