@@ -60,6 +60,8 @@ class Rb5Board(Board):
         for first in range(0, len(inputs), AT_ONCE):
             some = inputs[first : first + AT_ONCE]
             with self.ran(artifact.file, some, subject, dsp=dsp) as ran:
+                if dsp:
+                    _same_placement(artifact, ran.profile, subject)
                 parts.append(_outputs(ran.folder, len(some), model.labels, subject))
             say(f"{subject} on {self.shell.name}: {first + len(some)} of {len(inputs)} windows run")
         return np.concatenate(parts) if parts else np.zeros((0, model.labels), np.float32)
@@ -73,7 +75,8 @@ class Rb5Board(Board):
             loop = (
                 f"i=0; while [ $i -lt {rounds} ]; do "
                 f"sed -n $((i % {len(inputs)} + 1))p inputs.txt > one.txt; "
-                f"snpe-net-run {flags} --input_list one.txt --output_dir o/$i > net-run.txt 2>&1 || exit $?; "
+                f"snpe-net-run {flags} --input_list one.txt --output_dir o/$i > said.txt 2>&1 "
+                f"|| {{ code=$?; cat said.txt; exit $code; }}; "
                 f"i=$((i + 1)); done"
             )
             self._must(self._in(there, f"mkdir -p o && ({loop})"), "snpe-net-run", subject, RUN_S + 5 * rounds)
@@ -238,6 +241,16 @@ def _serials(path: str) -> list[str]:
     """As adb says once in a process: it is asked for every build's key."""
     del path
     return adb_serials()
+
+
+def _same_placement(artifact: Artifact, profile: diagview.Profile, subject: str) -> None:
+    judged = {node.name for node in artifact.placement.fallbacks}
+    new = [node for node in profile.placement("", {}).fallbacks if node.name not in judged]
+    if new:
+        raise ToolchainError(
+            f"{subject}: this run put {new[0].name} on the {new[0].where.upper()}, which the run that was judged did "
+            "not, so what was run is not what was judged. Remove .voxgate/cache/artifacts and run again."
+        )
 
 
 def _dsp_passed(reply: Reply) -> bool:

@@ -25,7 +25,7 @@ from harness.targets import diagview, snpe, toolchain, v66_rules
 from harness.targets.base import Ability, Artifact, Board, Job, Placement, Progress, Sizes, Target
 
 SCHEMES = {"minmax": "min_max", "mse": "tf_enhanced"}  # AIMET's names; its percentile is fixed, and deprecated
-FLOAT = "-float"  # ends the name of a recipe's own float path, which no int8 is
+FLOAT = "-float"  # ends the name of a recipe's own float path, which alone may be fp32
 TOOLS = ("aimet-onnx", "numpy", "onnx", "onnxruntime", "torch")
 PROFILED = 32  # calibration windows run on the board to see where layers run
 UNMERGED = ("Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul")  # each is a layer of its own in any DLC
@@ -110,7 +110,7 @@ class Rb5(Target):
         return recipe.model_copy(update={"name": recipe.name + FLOAT, "precision": "fp32"})
 
     def _quantize(self, job: Job, model: Onnx, subject: str) -> int | None:
-        """Let AIMET set the ranges; the bytes of the quantized weights, None for the float path, which has no ranges."""
+        """Let AIMET set the ranges; the bytes of the quantized weights, None for the float path."""
         quantize = job.recipe.precision == "int8"
         request = {
             "model": "model.onnx",

@@ -21,7 +21,7 @@ from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.rb5 import Rb5, weight_bytes
 from tests.targets.models import Graph, ds_cnn, gru
-from tests.targets.standins import HOME, NET_RUN, SERIAL, FakeSdk, make_adb, make_sdk
+from tests.targets.standins import HOME, NET_RUN, SERIAL, FakeSdk, executable, make_adb, make_sdk
 
 LABELS = [f"word{i}" for i in range(12)]
 MODEL_TOML = f"""
@@ -391,6 +391,26 @@ def test_outputs_that_are_not_there_are_an_error(
     artifact = built(make_candidate(tmp_path / "model"), recipe(), features)
     with pytest.raises(ToolchainError, match="left 1 outputs of 5 values for window 0, and one of 12 was due"):
         Rb5().board(artifact.recipe).run(artifact, features, lambda _: None)
+
+
+def test_a_run_that_goes_elsewhere_than_the_one_judged(
+    tmp_path: Path, features: Features, aimet: dict[str, Any], sdk: FakeSdk, adb: Path
+) -> None:
+    artifact = built(make_candidate(tmp_path / "model"), recipe(), features)
+    (installed,) = (adb.parent / "board").glob("voxgate-snpe-*/bin/snpe-net-run")
+    executable(installed, TWO_SUBNETS)
+    with pytest.raises(ToolchainError, match="this run put Subnet 1 on the CPU, which the run that was judged did not"):
+        Rb5().board(artifact.recipe).run(artifact, features, lambda _: None)
+
+
+def test_a_single_inference_that_fails_says_why(
+    tmp_path: Path, features: Features, aimet: dict[str, Any], sdk: FakeSdk, adb: Path
+) -> None:
+    artifact = built(make_candidate(tmp_path / "model"), recipe(), features)
+    (installed,) = (adb.parent / "board").glob("voxgate-snpe-*/bin/snpe-net-run")
+    executable(installed, "raise SystemExit('error_code=900; Model is not supported')")
+    with pytest.raises(ToolchainError, match=r"snpe-net-run on .* exit code 1\. Its last words: error_code=900; Model"):
+        Rb5().board(artifact.recipe).clocked(artifact, features[:2], 2)
 
 
 def test_a_throughput_that_is_not_told(
