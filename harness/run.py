@@ -103,7 +103,7 @@ class Run:
         return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
 
     def inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
-        """Single inferences, by the board's own clock where it has one, else of ``timings``. Raises NotMeasured."""
+        """Inference alone: by the device's own clock where it has one, else as timed here. Raises NotMeasured."""
         return self._once(("inference", candidate.name, recipe.id), lambda: self._inference(candidate, recipe))
 
     def side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:

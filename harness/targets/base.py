@@ -122,7 +122,7 @@ class Clocked:
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
-    name: ClassVar[str]  # as tables show it beside the evidence
+    name: str  # as tables show it beside the evidence
     evidence: ClassVar[Evidence]
 
     @abstractmethod

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from harness.boards import aimet as aimet_board
 from harness.boards import rb5 as boards
 from harness.boards.aimet import AimetSimulation
 from harness.candidate import Candidate, Recipe, load
@@ -231,6 +232,15 @@ def test_its_float_path_is_the_model_and_int8_is_not(
     far = {name: float(np.abs(got - wanted).max() / np.abs(wanted).max()) for name, (_, got) in simulated.items()}
     assert far["float"] < 1e-5
     assert 0.003 < far["int8"] < 0.3
+
+
+@real
+def test_two_processes_answer_as_one(
+    features: Features, simulated: dict[str, tuple[Artifact, Logits]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, alone = simulated["int8"]
+    monkeypatch.setattr(aimet_board, "SPLIT", 8)
+    assert np.array_equal(AimetSimulation().run(artifact, features, lambda _: None), alone)
 
 
 @real
