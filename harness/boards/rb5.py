@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,17 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.shell import Adb, Reply, Shell, adb_serials, reach
-from harness.cache import digest
+from harness.boards.shell import Adb, Shell, adb_serials, reach
+from harness.boards.snpe_runtime import SnpeRuntime
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.targets import diagview, snpe
 from harness.targets.base import Artifact, Board, Clocked, Evidence, Features, Logits, Progress
 
 VARIABLE = "VOXGATE_RB5"
-TOOLS = ("snpe-net-run", "snpe-throughput-net-run", "snpe-platform-validator")
-DSP = ("lib/hexagon-v66/unsigned", "lib/dsp")  # where SDKs keep the V66's part: since 2.x, before
-SYSTEM = "/system/lib/rfsa/adsp;/system/vendor/lib/rfsa/adsp;/dsp"
 AT_ONCE = 2000  # windows brought to the board and run in one go
 RUN_S, WINDOW_S = 300.0, 0.5
 THROUGHPUT_S = 10
@@ -48,7 +44,7 @@ class Rb5Board(Board):
 
     def __init__(self, shell: Shell, sdk: snpe.Sdk) -> None:
         self.shell, self.sdk = shell, sdk
-        self.place = f"{shell.home}/voxgate-snpe-{digest(sdk.identity(), shell.name)[:12]}"
+        self.runtime = SnpeRuntime(shell, sdk)
 
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         """Logits ``(n, labels)``. Raises InfraError for a lost board, ToolchainError for a run that failed."""
@@ -79,12 +75,15 @@ class Rb5Board(Board):
                 f"|| {{ code=$?; cat said.txt; exit $code; }}; "
                 f"i=$((i + 1)); done"
             )
-            self._must(self._in(there, f"mkdir -p o && ({loop})"), "snpe-net-run", subject, RUN_S + 5 * rounds)
+            self.runtime.must(
+                self.runtime.within(there, f"mkdir -p o && ({loop})"), "snpe-net-run", subject, RUN_S + 5 * rounds
+            )
             container = shlex.quote(artifact.file.name)
             steady = f"snpe-throughput-net-run --container {container} --duration {THROUGHPUT_S} --use_dsp"
             steady += " --perf_profile burst"
             rate = diagview.throughput(
-                self._must(self._in(there, steady), "snpe-throughput-net-run", subject, RUN_S).out, subject
+                self.runtime.must(self.runtime.within(there, steady), "snpe-throughput-net-run", subject, RUN_S).out,
+                subject,
             )
             self.shell.get(f"{there}/o", here)
             samples = [self._profile(here / "o" / str(i), subject).total_us / 1e3 for i in range(rounds)]
@@ -109,7 +108,9 @@ class Rb5Board(Board):
         """One profiled run over ``inputs``, on the DSP or in float on the board's CPU; its folder vanishes after."""
         with self._job(dlc, inputs, subject) as (here, there):
             command = f"snpe-net-run {self._flags(dlc, dsp=dsp)} --input_list inputs.txt --output_dir o"
-            self._must(self._in(there, command), "snpe-net-run", subject, RUN_S + WINDOW_S * len(inputs))
+            self.runtime.must(
+                self.runtime.within(there, command), "snpe-net-run", subject, RUN_S + WINDOW_S * len(inputs)
+            )
             self.shell.get(f"{there}/o", here)
             yield Ran(self._profile(here / "o", subject), here / "o")
 
@@ -120,86 +121,19 @@ class Rb5Board(Board):
     @contextmanager
     def _job(self, dlc: Path, inputs: npt.NDArray[np.float32], subject: str) -> Iterator[tuple[Path, str]]:
         """A folder here and one on the board that holds the DLC, the inputs and their list; both vanish after."""
-        self._install(subject)
+        self.runtime.install(subject)
         with tempfile.TemporaryDirectory(prefix="voxgate-rb5-") as name:
             here = Path(name)
-            there = f"{self.place}/{here.name}"
+            there = f"{self.runtime.place}/{here.name}"
             snpe.write_inputs(inputs, here / "inputs", here / "inputs.txt")
-            self._must(f"mkdir -p {there}", "mkdir", subject)
+            self.runtime.must(f"mkdir -p {there}", "mkdir", subject)
             try:
                 for path in (dlc, here / "inputs", here / "inputs.txt"):
                     self.shell.put(path, there)
                 yield here, there
             finally:
-                self.shell.run(f"rm -rf {there}")
-
-    def _install(self, subject: str) -> None:
-        """Bring SNPE to the board once, and let its own validator say whether the DSP answers."""
-        if self.shell.run(f"test -f {self.place}/valid").code == 0:
-            return
-        self._must(f"rm -rf {self.place}; mkdir -p {self.place}", "mkdir", subject)
-        arch = self._arch()
-        with tempfile.TemporaryDirectory(prefix="voxgate-snpe-") as name:
-            for folder, sources in self._files(arch).items():
-                (Path(name) / folder).mkdir()
-                for source in sources:
-                    shutil.copy2(source, Path(name) / folder)
-                self.shell.put(Path(name) / folder, self.place)
-        ask = "snpe-platform-validator --runtime dsp --coreVersion --libVersion --testRuntime"
-        said = self.shell.run(self._in(self.place, f"chmod +x bin/*; {ask}"), RUN_S)
-        if not _dsp_passed(said):
-            raise InfraError(
-                f"{subject}: snpe-platform-validator does not say that the DSP of {self.shell.name} passed: "
-                f"{said.last}. Is it an RB5 with its DSP firmware, and the SDK of its system ($SNPE_TARGET_ARCH)?"
-            )
-        self._must(f"touch {self.place}/valid", "touch", subject)
-
-    def _arch(self) -> str:
-        """Which of the SDK's systems the board runs: $SNPE_TARGET_ARCH, else the only one that fits."""
-        if wanted := os.environ.get("SNPE_TARGET_ARCH"):
-            return wanted
-        android = self.shell.run("uname -o").out.strip() == "Android"
-        found = [path.name for path in sorted((self.sdk.root / "bin").glob("aarch64-*"))]
-        fitting = [name for name in found if ("android" in name) == android]
-        if len(fitting) != 1:
-            raise Unsupported(
-                f"the SDK in ${self.sdk.variable} is built for {', '.join(found) or 'no aarch64 system'}; set "
-                f"SNPE_TARGET_ARCH to the one that {self.shell.name} runs."
-            )
-        return fitting[0]
-
-    def _files(self, arch: str) -> dict[str, list[Path]]:
-        """What goes where on the board."""
-        root = self.sdk.root
-        files = {
-            "bin": [root / "bin" / arch / tool for tool in TOOLS],
-            "lib": sorted((root / "lib" / arch).glob("*.so")),
-            "dsp": next((found for place in DSP if (found := sorted((root / place).glob("*.so")))), []),
-        }
-        lacking = [path.name for path in files["bin"] if not path.is_file()]
-        lacking += [f"*.so of {name}" for name in ("lib", "dsp") if not files[name]]
-        if lacking:
-            raise Unsupported(
-                f"the SDK in ${self.sdk.variable} lacks {', '.join(lacking)} for {arch} and Hexagon V66; set "
-                "SNPE_TARGET_ARCH, or unpack an SDK that still carries V66."
-            )
-        return files
-
-    def _in(self, folder: str, command: str) -> str:
-        """The command in a folder of the board, with SNPE's environment."""
-        return (
-            f'cd {folder} && export PATH="{self.place}/bin:$PATH" LD_LIBRARY_PATH="{self.place}/lib:$LD_LIBRARY_PATH" '
-            f'ADSP_LIBRARY_PATH="{self.place}/dsp;{SYSTEM}" && {command}'
-        )
-
-    def _must(self, script: str, tool: str, subject: str, timeout_s: float = 60.0) -> Reply:
-        reply = self.shell.run(script, timeout_s)
-        if reply.code != 0:
-            raise ToolchainError(
-                f"{subject}: {tool} on {self.shell.name} ended with exit code {reply.code}. Its last words: "
-                f"{reply.last}."
-            )
-        return reply
+                with suppress(InfraError):  # a lost board has been told already
+                    self.shell.run(f"rm -rf {there}")
 
     def _profile(self, folder: Path, subject: str) -> diagview.Profile:
         log = folder / "SNPEDiag_0.log"
@@ -251,11 +185,6 @@ def _same_placement(artifact: Artifact, profile: diagview.Profile, subject: str)
             f"{subject}: this run put {new[0].name} on the {new[0].where.upper()}, which the run that was judged did "
             "not, so what was run is not what was judged. Remove .voxgate/cache/artifacts and run again."
         )
-
-
-def _dsp_passed(reply: Reply) -> bool:
-    lines = reply.out.replace("\0", "").splitlines()
-    return any(line.startswith("Unit Test on the runtime DSP") and "Passed" in line for line in lines)
 
 
 def _outputs(folder: Path, count: int, labels: int, subject: str) -> Logits:
