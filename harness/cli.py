@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import webbrowser
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.errors import VoxgateError
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.candidate import Candidate
+    from harness.run import Run
+
 OK, FAULT = 0, 2
+ASK_DOCTOR = "Run: voxgate doctor"
+MOST_COLUMNS = 100_000  # of a table in a pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,10 +55,23 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="which budgets of a candidate its corpus can decide at all")
     plan.add_argument("candidate", type=Path, help="folder with a model.toml")
-    plan.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (default: found from the candidate)")
-    plan.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
-    plan.add_argument("--work", type=Path, default=Path(".voxgate"))
     plan.set_defaults(call=_plan)
+
+    placement = commands.add_parser("placement", help="where every node of a candidate runs, on every target")
+    placement.add_argument("candidate", type=Path, help="folder with a model.toml")
+    placement.add_argument("--target", action="append", default=[], metavar="NAME", help="this one only; repeatable")
+    placement.add_argument("--json", action="store_true", help="for machines")
+    placement.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
+    placement.set_defaults(call=_placement)
+    for command in (plan, placement):
+        command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
+        command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
+        command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
+
+    doctor = commands.add_parser("doctor", help="what this machine can do for each target, and what mends the rest")
+    doctor.add_argument("target", nargs="*", help="these only")
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    doctor.set_defaults(call=_doctor)
 
     corpus = commands.add_parser("corpus", help="make speech").add_subparsers(metavar="WHAT", required=True)
     build = corpus.add_parser("build", help="synthesize a corpus anew; the same bytes on every run")
@@ -73,16 +96,10 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from harness.cache import Cache
-    from harness.candidate import load
     from harness.plan import plan
     from harness.report.summary import plan_table
-    from harness.run import Run
 
-    folder = options.candidate.resolve()
-    candidate = load(folder, options.house or _house(folder))
-    run = Run(folder=options.work / "plan", cache=Cache(options.work / "cache"), data=options.data)
-    run.ready(candidate)
+    candidate, run = _opened(options, "plan")
     count = len(run.conditions(candidate))
     entries = [
         entry
@@ -90,6 +107,65 @@ def _plan(options: argparse.Namespace) -> None:
         for entry in plan(candidate, recipe, run.clips(candidate), run.margins(candidate), count)
     ]
     print(plan_table(entries))
+
+
+def _placement(options: argparse.Namespace) -> None:
+    from harness.errors import Unsupported
+    from harness.report import placement
+    from harness.targets.registry import known_target
+
+    candidate, run = _opened(options, "placement")
+    run.toolchains = options.toolchains == "auto"
+    for name in options.target:
+        known_target(name, "--target", ASK_DOCTOR)
+    run.say = lambda text: print(f"voxgate: {text}", file=sys.stderr)
+    builds = placement.place_all(run, candidate, options.target)
+    if options.json:
+        print(json.dumps(placement.as_json(candidate, builds), indent=1))
+    else:
+        _print(placement.table(candidate, builds))
+        print("\n".join(placement.conclusions(candidate, builds)))
+    if not any(placed.artifact for placed in builds):
+        raise Unsupported(f"no placement of {candidate.name} is known here. {ASK_DOCTOR}")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from harness.report import doctor
+    from harness.targets.registry import known_target, registry
+
+    for name in options.target:
+        known_target(name, "doctor", ASK_DOCTOR)
+    names = options.target or list(registry())
+    if options.json:
+        print(json.dumps(doctor.as_json(registry(), names), indent=1))
+    else:
+        _print(doctor.table(registry(), names))
+
+
+def _opened(options: argparse.Namespace, stage: str) -> tuple[Candidate, Run]:
+    """The candidate of a folder, checked, and a run of its own below the work folder."""
+    from harness.cache import Cache
+    from harness.candidate import load
+    from harness.run import Run
+
+    folder = options.candidate.resolve()
+    candidate = load(folder, options.house or _house(folder))
+    work = options.work.absolute()  # builds run elsewhere, in folders of their own
+    run = Run(folder=work / stage, cache=Cache(work / "cache"), data=options.data)
+    run.ready(candidate)
+    return candidate, run
+
+
+def _print(table: Table) -> None:
+    """A table folded at the terminal's width; a pipe has none, so there every row is one line."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=MOST_COLUMNS)
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def _house(folder: Path) -> Path:

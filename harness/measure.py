@@ -159,16 +159,16 @@ class Ratio:
     median: Percentile
 
 
-def interleave(a: Call, b: Call, rounds: int, confidence: float = 0.95) -> Ratio:
+def interleave(a: Call, b: Call, rounds: int, confidence: float = 0.95, clock: Clock = time.perf_counter_ns) -> Ratio:
     """Time ``a`` and ``b`` side by side, so that a busy host slows both alike.
 
     Which goes first alternates; the ratio is the median over rounds of a's time to b's.
     """
-    warm_a, warm_b = warm_up(a), warm_up(b)
+    warm_a, warm_b = warm_up(a, clock=clock), warm_up(b, clock=clock)
     samples = np.empty((rounds, 2))
     for i in range(rounds):
         for which in (0, 1) if i % 2 == 0 else (1, 0):
-            samples[i, which] = timed((a, b)[which], 1)[0]
+            samples[i, which] = timed((a, b)[which], 1, clock)[0]
     return Ratio(
         _latency(samples[:, 0], warm_a),
         _latency(samples[:, 1], warm_b),

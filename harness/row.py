@@ -38,7 +38,7 @@ class Row:
     def __post_init__(self) -> None:
         # Names of nodes and accents come from untrusted files, and go to terminals: no escapes, no forged lines.
         for name in ("slice", "detail", "source"):
-            object.__setattr__(self, name, _printable(getattr(self, name)))
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     @property
     def build(self) -> str:
@@ -57,7 +57,7 @@ class Row:
         return cls(**{**data, "outcome": Outcome(data["outcome"])})
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line: white space as spaces, other control characters and lone surrogates as their escapes."""
     if text.isprintable():
         return text

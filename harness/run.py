@@ -279,20 +279,25 @@ class Run:
 
     def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         artifact = self.artifact(candidate, recipe)
-        infer = registry()[recipe.target].board(recipe).open(artifact)
+        board = registry()[recipe.target].board(recipe)
+        infer = board.open(artifact)
         self.say(f"timing {candidate.name} {recipe.id}: {self.rounds} rounds")
         audio = self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS]
-        found = end_to_end(candidate.frontend, np.array(audio), infer, self.rounds)
+        found = end_to_end(candidate.frontend, np.array(audio), infer, self.rounds, board.clock)
         parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
-        self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment()})
+        self.write(
+            f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment() | board.vitals()}
+        )
         return found
 
     def _inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
+        board = registry()[recipe.target].board(recipe)
         windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
-        found = registry()[recipe.target].board(recipe).clocked(self.artifact(candidate, recipe), windows, self.rounds)
+        found = board.times(self.artifact(candidate, recipe), windows, self.rounds)
         if found is None:
             return self.timings(candidate, recipe).inference
-        self.write(f"{candidate.name}/{recipe.id}/inference", {"ms": found.samples_ms.tolist(), "note": found.note})
+        told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
+        self.write(f"{candidate.name}/{recipe.id}/timings", told)
         return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
 
     def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
@@ -305,7 +310,11 @@ class Run:
         count = len(windows)
         confidence = candidate.budgets(recipe).confidence
         return interleave(
-            lambda i: quantized(windows[i % count]), lambda i: plain(windows[i % count]), self.rounds, confidence
+            lambda i: quantized(windows[i % count]),
+            lambda i: plain(windows[i % count]),
+            self.rounds,
+            confidence,
+            board.clock,
         )
 
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,53 @@ def test_corpus_of_an_unknown_name(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_corpus_over_another(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     assert "already holds clips" in fault(capsys, "corpus", "build", "commands", "--out", tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["doctor", "rk3558"], ["placement", str(SHIPPED), "--target", "rk3558"]])
+def test_a_target_of_an_unknown_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no target is named 'rk3558' (did you mean 'rk3588'?)" in fault(capsys, *arguments)
+
+
+def test_doctor_names_the_command_that_mends_a_lack(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VOXGATE_TOOLCHAINS", str(tmp_path))
+    assert cli.main(["doctor"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["host", "compile", "yes"] in [line[:3] for line in lines]
+    [lacking] = [line for line in lines if line[:3] == ["rk3588", "compile", "no"]]
+    assert " ".join(lacking).endswith("voxgate toolchain install rk3588")
+    assert cli.main(["doctor", "rk3588", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["rk3588"]
+    assert found["rk3588"]["abilities"][0]["remedy"] == "voxgate toolchain install rk3588"
+
+
+def test_placement_of_the_shipped_candidate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["placement", str(SHIPPED), "--target", "host", "--work", str(tmp_path)]
+    assert cli.main(command) == 0
+    told = capsys.readouterr().out
+    assert "host/int8: 17 nodes, 0 fall back, 1 allowed" in told
+    [mean] = [line for line in told.splitlines() if line.endswith("/ReduceMean") and "float32" in line]
+    assert "allowed" in mean
+    assert cli.main([*command, "--json"]) == 0
+    [int8, litert] = json.loads(capsys.readouterr().out)["builds"]
+    assert {node["where"] for node in litert["nodes"]} == {"xnnpack"}
+    assert [node["node"] for node in int8["nodes"] if node["allowed"]] == ["/ReduceMean"]
+    assert int8["evidence"] == "host"
+
+
+def test_placement_where_nothing_can_be_built(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXGATE_TOOLCHAINS", str(tmp_path))
+    assert cli.main(["placement", str(SHIPPED), "--target", "rk3588", "--work", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert "rk3588/w8a8: placement unknown: the rk3588 toolchain is not installed here" in told.out
+    assert "no placement of commands is known here. Run: voxgate doctor" in told.err
 
 
 def test_toolchain_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,12 @@ def test_latency(benchmark):
 MARK = "@pytest.mark.benchmark(timer=measure.device_clock)"
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-benchmark switches itself off where it sees xdist: the worker that runs this is not the inner run's."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 def test_pytest_benchmark_records_our_samples(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(BENCHMARKED.format(mark=MARK))
     out = Path(pytester.path) / "out.json"

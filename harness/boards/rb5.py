@@ -62,7 +62,7 @@ class Rb5Board(Board):
             say(f"{subject} on {self.shell.name}: {first + len(some)} of {len(inputs)} windows run")
         return np.concatenate(parts) if parts else np.zeros((0, model.labels), np.float32)
 
-    def clocked(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked:
+    def times(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked:
         """Single inferences, each in a process of its own, by SNPE's clock; beside them its steady rate."""
         subject = f"{artifact.candidate} {artifact.recipe.id}"
         inputs = as_inputs(windows, inspect(artifact.file.with_name("model.onnx")))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +44,19 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
+def quantize_onnx(
+    model: Path,
+    output: Path,
+    calibration: Features,
+    recipe: Recipe,
+    *,
+    ops: Sequence[str] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
 
-    Weights are symmetric int8, per channel or per tensor; activations int8.
+    Weights are symmetric int8, per channel or per tensor; activations int8. ``ops`` are the operators whose inputs are
+    quantized (all that onnxruntime knows, where None); ``options`` go over the ``extra_options`` of quantize_static.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -79,7 +91,8 @@ def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Reci
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[ORT_ALGORITHMS[recipe.calibration.algorithm]],
         calibration_providers=["CPUExecutionProvider"],
-        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True},
+        op_types_to_quantize=ops,
+        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True, **options},
     )
     prepared.unlink()
 

@@ -6,6 +6,7 @@ A target is one module of this package that defines a subclass of Target; the re
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,9 @@ Progress = Callable[[str], None]
 Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 
 OPTIONAL = ("activation_bits", "op_target", "runtime", "soc")  # keys of a recipe that only some targets honour
+
+
+NOWHERE = "nowhere"  # where a node runs that the toolchain refuses, and with it the model: no [[allow]] accepts it
 
 
 class Evidence(StrEnum):
@@ -113,7 +117,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Clocked:
-    """Single inferences as the board's own tools timed them, in order, and what else they say of its time."""
+    """Single inferences as a device timed them itself, in order, and what else its tools say of its time."""
 
     samples_ms: npt.NDArray[np.float64]
     note: str = ""
@@ -139,10 +143,21 @@ class Board(ABC):
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
-    def clocked(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked | None:
-        """``rounds`` inferences by the board's own clock; None where this process times them itself, by ``open``."""
+    def times(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked | None:
+        """About ``rounds`` single inferences by the device's own clock; None where ``open`` is timed from here."""
         del artifact, windows, rounds
         return None
+
+    def clock(self) -> int:
+        """Nanoseconds, by the clock that calls of what :meth:`open` returned are timed with.
+
+        A board reached through a pipe leaves the pipe out: its clock moves by what the device measured.
+        """
+        return time.perf_counter_ns()
+
+    def vitals(self) -> dict[str, Any]:
+        """What the times of this board depend on (power mode, clocks, temperatures), for the record."""
+        return {}
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""

@@ -42,13 +42,12 @@ def _modules() -> Iterator[ModuleType]:
         yield entry.load()
 
 
-def known_target(name: str, candidate: str) -> Target:
-    """The target a recipe names. Raises CandidateError naming the nearest one."""
+def known_target(name: str, asked_by: str, remedy: str = "Correct target = in its model.toml.") -> Target:
+    """The target a recipe, or a command, names. Raises CandidateError naming the nearest one."""
     targets = registry()
     if name not in targets:
         raise CandidateError(
-            f"{candidate}: no target is named {name!r}{nearest(name, targets)}; there are {', '.join(targets)}. "
-            "Correct target = in its model.toml."
+            f"{asked_by}: no target is named {name!r}{nearest(name, targets)}; there are {', '.join(targets)}. {remedy}"
         )
     return targets[name]
 

@@ -200,7 +200,7 @@ def test_calibration_must_be_there_and_finite(tmp_path: Path, features: Features
 def test_the_simulation_has_no_clock_and_no_memory(tmp_path: Path, features: Features, aimet: dict[str, Any]) -> None:
     artifact = built(make_candidate(tmp_path), recipe(), features)
     board = AimetSimulation()
-    assert board.clocked(artifact, features, 10) is None
+    assert board.times(artifact, features, 10) is None
     for ask in (lambda: board.open(artifact), lambda: board.rss(artifact, features[0])):
         with pytest.raises(NotMeasured, match="needs a board; AIMET v66 simulation is an emulator"):
             ask()
@@ -318,7 +318,7 @@ def test_with_sdk_and_board_everything_is_the_boards(
     assert artifact.placement.fallbacks == ()
     got = board.run(artifact, features, lambda _: None)
     assert np.allclose(got, float_logits(candidate, features), atol=1e-5)  # the stand-in does not quantize
-    clocked = board.clocked(artifact, features[:4], 6)
+    clocked = board.times(artifact, features[:4], 6)
     assert clocked is not None
     assert clocked.samples_ms.tolist() == [1.328] * 6
     assert "0.632 ms each by snpe-throughput-net-run, n=15803" in clocked.note
@@ -420,7 +420,7 @@ def test_a_single_inference_that_fails_says_why(
     (installed,) = (adb.parent / "board").glob("voxgate-snpe-*/bin/snpe-net-run")
     executable(installed, "raise SystemExit('error_code=900; Model is not supported')")
     with pytest.raises(ToolchainError, match=r"snpe-net-run on .* exit code 1\. Its last words: error_code=900; Model"):
-        Rb5().board(artifact.recipe).clocked(artifact, features[:2], 2)
+        Rb5().board(artifact.recipe).times(artifact, features[:2], 2)
 
 
 def test_a_throughput_that_is_not_told(
@@ -429,7 +429,7 @@ def test_a_throughput_that_is_not_told(
     sdk.tool("snpe-throughput-net-run", "pass", board=True)
     artifact = built(make_candidate(tmp_path / "model"), recipe(), features)
     with pytest.raises(ToolchainError, match="printed no 'Total throughput"):
-        Rb5().board(artifact.recipe).clocked(artifact, features[:2], 2)
+        Rb5().board(artifact.recipe).times(artifact, features[:2], 2)
 
 
 def test_a_board_whose_dsp_does_not_answer(
