@@ -35,6 +35,7 @@ class Latency:
     samples_ms: Samples
     warmup: int  # rounds before the first sample
     settled: bool
+    note: str = ""  # what a board's own tools say beside them
 
     @property
     def worst_ms(self) -> float:

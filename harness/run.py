@@ -292,11 +292,13 @@ class Run:
 
     def _inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
         board = registry()[recipe.target].board(recipe)
-        times = board.times(self.artifact(candidate, recipe))
-        if times is None:
+        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
+        found = board.times(self.artifact(candidate, recipe), windows, self.rounds)
+        if found is None:
             return self.timings(candidate, recipe).inference
-        self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": {"inference": times.tolist()}, "clock": board.name})
-        return Latency(times, 0, steady(times))
+        told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
+        self.write(f"{candidate.name}/{recipe.id}/timings", told)
+        return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
 
     def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         target = registry()[recipe.target]

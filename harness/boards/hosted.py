@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.clock import Samples
 from harness.boards.emulator import read_outputs
 from harness.errors import Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.targets import hub_profile, toolchain
-from harness.targets.base import Ability, Artifact, Board, Evidence, Features, Logits, Placement, Progress
+from harness.targets.base import Ability, Artifact, Board, Clocked, Evidence, Features, Logits, Placement, Progress
 from harness.targets.htp_socs import Soc
 from harness.targets.process import Limits
 
@@ -142,10 +141,11 @@ class HostedDevice(Board):
                 outputs.append(read_outputs(folder / "outputs.npy", len(some), model.labels, subject))
         return np.concatenate(outputs)
 
-    def times(self, artifact: Artifact) -> Samples:
-        """Milliseconds of the inferences that the build's own profile timed on the device."""
+    def times(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked:
+        """The inferences that the build's own profile timed on the device, :data:`ROUNDS` of them."""
+        del windows, rounds
         path = artifact.file.with_name("profile.json")
-        return np.array(hub_profile.read(path, f"{artifact.candidate} {artifact.recipe.id}").times_ms)
+        return Clocked(np.array(hub_profile.read(path, f"{artifact.candidate} {artifact.recipe.id}").times_ms))
 
     @property
     def _not_measured(self) -> str:

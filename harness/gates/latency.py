@@ -54,6 +54,7 @@ def _judge(build: Build, latency: Latency, name: str, part: str, limit: float) -
     outcome = Outcome.PASS if found.high <= limit else Outcome.FAIL if found.low > limit else Outcome.INCONCLUSIVE
     interval = f"{found.value:.3g} ms [{found.low:.3g}, {found.high:.3g}]"
     detail = f"{part} {interval}, limit at most {limit:g} ms, n={len(latency.samples_ms)} rounds"
+    detail += f" ({latency.note})" if latency.note else ""
     if not latency.settled:
         detail += ", timings drifted during the run"
         outcome = Outcome.INCONCLUSIVE if outcome is Outcome.FAIL else outcome

@@ -115,6 +115,14 @@ class Job:
     say: Progress = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """Single inferences as a device timed them itself, in order, and what else its tools say of its time."""
+
+    samples_ms: npt.NDArray[np.float64]
+    note: str = ""
+
+
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
@@ -135,8 +143,9 @@ class Board(ABC):
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
-    def times(self, artifact: Artifact) -> npt.NDArray[np.float64] | None:
-        """Milliseconds of single inferences by the device's own clock; None where ``open`` is timed from here."""
+    def times(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked | None:
+        """About ``rounds`` single inferences by the device's own clock; None where ``open`` is timed from here."""
+        del artifact, windows, rounds
         return None
 
     def clock(self) -> int:

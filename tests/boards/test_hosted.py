@@ -87,7 +87,7 @@ def test_a_profile_becomes_the_placement_and_the_times(tmp_path: Path, service: 
     assert placed.fallbacks == ()
     board = HostedDevice(DEVICE)
     assert (board.name, board.evidence) == (f"{DEVICE}, hosted", Evidence.BOARD)
-    assert len(board.times(build)) == hosted.ROUNDS
+    assert len(board.times(build, np.zeros((1, 49, 10), np.float32), 1).samples_ms) == hosted.ROUNDS
     (call,) = calls(service)
     assert (call["model"], call["bytes"], call["device"]) == ("context_qnn.bin", 6, DEVICE)
     assert (call["profile"], call["options"]) == (True, f"--max_profiler_iterations {hosted.ROUNDS}")

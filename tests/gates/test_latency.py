@@ -78,3 +78,10 @@ def test_too_few_turns_say_how_many_are_needed(build: MakeBuild) -> None:
     row = slowdown(build("slowdown = 1.0"), ratio(0.5, rounds=3))
     assert row.outcome is Outcome.INCONCLUSIVE
     assert f"--rounds {needed(0.5)}" in row.detail
+
+
+def test_what_a_boards_own_tools_say_stands_beside_the_figure(build: MakeBuild) -> None:
+    own = Latency(timed().samples_ms, 0, True, "then 0.6 ms each, n=15803")
+    (row,) = judge(build("latency_ms.p50 = 6"), own, "latency_ms")
+    assert row.detail.endswith("n=700 rounds (then 0.6 ms each, n=15803)")
+    assert row.n == 700

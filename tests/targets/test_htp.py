@@ -191,6 +191,6 @@ def test_a_hosted_device_gives_the_placement_and_evidence_of_a_board(
     assert artifact.evidence is artifact.placement.evidence is Evidence.BOARD
     assert artifact.placement.source.startswith("profile of Samsung Galaxy S23 (Family), hosted; types by QNN 2.51")
     assert {(node.dtype, node.where) for node in artifact.placement.nodes} == {("uint8", "npu")}
-    times = Htp().board(artifact.recipe).times(artifact)
+    times = Htp().board(artifact.recipe).times(artifact, features, 1)
     assert times is not None
-    assert len(times) == 700
+    assert len(times.samples_ms) == 700
