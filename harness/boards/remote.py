@@ -15,7 +15,6 @@ import numpy as np
 
 from harness.agent import faults as kinds
 from harness.agent.faults import Fault
-from harness.agent.runtimes import SUFFIXES
 from harness.agent.wire import pack, unpack
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import vitals
@@ -34,6 +33,11 @@ TRIES = 3  # losses of one measurement before it is given up
 LEAST_S = 3.0  # of timing: less would not show a clock that falls
 ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
+RUNTIMES = {  # by target: on any other, a CPU's runtime would take its files and pass for its accelerator
+    "host": {".onnx": "onnxruntime", ".tflite": "litert"},
+    "rk3588": {".rknn": "rknnlite"},
+    "edgetpu": {".tflite": "edgetpu"},
+}
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
 
@@ -132,11 +136,11 @@ class RemoteBoard(Board):
         return name
 
     def _runtime(self, artifact: Artifact) -> str:
-        suffix = artifact.file.suffix
-        runtime = self.entry.runtimes.get(suffix) or SUFFIXES.get(suffix)
+        suffix, target = artifact.file.suffix, artifact.recipe.target
+        runtime = self.entry.runtimes.get(suffix) or RUNTIMES.get(target, {}).get(suffix)
         if runtime is None:
             raise Unsupported(
-                f"{_who(artifact)}: no runtime on a board is known for {suffix} files. Name the opener that is "
+                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener that is "
                 f'installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
             )
         return runtime
