@@ -140,8 +140,8 @@ class RemoteBoard(Board):
         runtime = self.entry.runtimes.get(suffix) or RUNTIMES.get(target, {}).get(suffix)
         if runtime is None:
             raise Unsupported(
-                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener that is "
-                f'installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
+                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener "
+                f'that is installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
             )
         return runtime
 
