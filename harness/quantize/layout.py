@@ -1,4 +1,4 @@
-"""A window of features in the shape that a model's input has."""
+"""A window of features in the shape that a model's input has: the host's face of ``harness.agent.layout``."""
 
 from __future__ import annotations
 
@@ -7,25 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent import layout
 from harness.errors import CandidateError
 
 Array = npt.NDArray[np.float32]
 
 
 def laid(window: Array, shape: Sequence[int]) -> Array:
-    """``window`` ``(frames, bins)`` as ``shape``, which holds both, in either order, among ones.
-
-    A converter may have turned frames and bins around: where they differ the shape tells, where they are equal only
-    parity with the model it came from can. Raises CandidateError for any other shape: a fault of the conversion.
-    """
-    wanted = [int(size) for size in shape if size != 1]
-    given = [size for size in window.shape if size != 1]
-    if wanted == given:
-        return window.reshape(shape)
-    if wanted == given[::-1]:
-        return np.ascontiguousarray(window.T).reshape(shape)
-    raise CandidateError(
-        f"the input of the converted model is {list(map(int, shape))}, which does not hold windows of "
-        f"{window.shape[0]} frames x {window.shape[1]} bins: the conversion changed it. Convert it with static shapes "
-        "and batch 1."
-    )
+    """``window`` as ``shape``, as :func:`harness.agent.layout.laid`. Raises CandidateError where it does not fit."""
+    try:
+        return layout.laid(window, shape)
+    except layout.Mislaid as error:
+        raise CandidateError(str(error)) from error
