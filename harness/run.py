@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from harness import energy
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
@@ -21,6 +22,7 @@ from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
+from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Ratio, end_to_end, environment, interleave
@@ -28,7 +30,7 @@ from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Features, Logits, Progress
+from harness.targets.base import Artifact, Features, Logits, Profile, Progress
 from harness.targets.registry import registry
 
 Value = TypeVar("Value")
@@ -109,6 +111,14 @@ class Run:
     def rss(self, candidate: Candidate, recipe: Recipe) -> int:
         """Bytes of resident memory the artifact takes. Raises NotMeasured."""
         return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+
+    def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
+        """Where the time of one inference goes on the board here. Raises NotMeasured."""
+        return self._once(("profile", candidate.name, recipe.id), lambda: self._profile(candidate, recipe))
+
+    def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
+        """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""
+        return self._once(("energy", candidate.name, recipe.id), lambda: self._energy(candidate, recipe))
 
     def margins(self, candidate: Candidate) -> list[Slice]:
         groups = self.corpus(candidate).groups
@@ -299,6 +309,23 @@ class Run:
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
         window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
         return registry()[recipe.target].board(recipe).rss(self.artifact(candidate, recipe), window)
+
+    def _profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
+        found = registry()[recipe.target].board(recipe).profile(self.artifact(candidate, recipe))
+        self.write(f"{candidate.name}/{recipe.id}/profile", asdict(found))
+        return found
+
+    def _energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
+        artifact, board = self.artifact(candidate, recipe), registry()[recipe.target].board(recipe)
+        meter = board.meter(artifact)
+        self.say(f"energy of {candidate.name} {recipe.id} on {board.name} by {meter.source}")
+        audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
+        found = energy.measure(meter, lambda seconds: board.work(artifact, candidate.frontend, audio, seconds))
+        record = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(found).items()
+        }
+        self.write(f"{candidate.name}/{recipe.id}/energy", record)
+        return found
 
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
