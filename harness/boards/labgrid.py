@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from harness.boards.address import SshAddress
+from harness.boards.address import SshAddress, beside
 from harness.boards.labgrid_session import connected, line
 from harness.boards.power import Power
 from harness.candidate import Strict
@@ -43,6 +43,8 @@ class LabgridEntry(Strict):
     tags: dict[str, str] = Field(default_factory=dict)
     environment: Path | None = None  # relative to the lab.toml
     target: str = "main"  # of the environment file
+    identity: str | None = Field(None, pattern=r'^[^"\n]+$')  # as of an address: labgrid tells user, host and port
+    known_hosts: str | None = Field(None, pattern=r'^[^"\n]+$')
     wait_s: float = Field(60.0, ge=0, le=86400)  # for a place that somebody holds
 
     @model_validator(mode="after")
@@ -102,8 +104,6 @@ def lease(
     entry: LabgridEntry,
     *,
     home: Path,
-    identity: Path | None = None,
-    known_hosts: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lease]:
     """Hold the board of ``entry`` for the length of a ``with``. ``home`` is the folder of the lab.toml.
@@ -116,7 +116,7 @@ def lease(
     coordinator, wanted = _asked(entry, environment)
     if wanted is None:  # the environment names the board itself
         target = _made(lambda: environment.get_target(entry.target), f"target {entry.target}")
-        yield Lease(None, "", *_reached(target, entry.target, identity, known_hosts))
+        yield Lease(None, "", *_reached(target, entry.target, entry, home))
         return
     with (
         connected(coordinator) as session,
@@ -125,8 +125,19 @@ def lease(
     ):
         session.bind()
         target = _made(lambda: _target(place, environment, entry.target), f"place {place}")
-        found = _reached(target, place, identity, known_hosts)
+        found = _reached(target, place, entry, home)
         yield Lease(place, session.owner, *found, lambda: session.require(place))
+
+
+def holder(entry: LabgridEntry, home: Path) -> str:
+    """Who has the board of ``entry``, in words, without taking it; ``free`` where nobody does. Raises as ``lease``."""
+    _needed()
+    environment: Any = _environment(home / entry.environment) if entry.environment else None
+    coordinator, wanted = _asked(entry, environment)
+    if wanted is None:
+        return "free"
+    with connected(coordinator) as session:
+        return session.holders(wanted) or "free"
 
 
 def _needed() -> None:
@@ -177,9 +188,7 @@ def _target(place: str, environment: Any, name: str) -> Any:
     return target
 
 
-def _reached(
-    target: Any, where: str, identity: Path | None, known_hosts: Path | None
-) -> tuple[SshAddress, LabgridPower | None]:
+def _reached(target: Any, where: str, entry: LabgridEntry, home: Path) -> tuple[SshAddress, LabgridPower | None]:
     service = _made(lambda: target.get_resource("NetworkService"), f"the NetworkService of {where}")
     extra = getattr(service, "extra", {})
     if extra.get("proxy_required"):
@@ -187,6 +196,7 @@ def _reached(
             f"{where} is reached only through its exporter ({extra.get('proxy')}), which voxgate does not do: "
             "export it without --isolated, or name the board by its address, with a ProxyJump in ~/.ssh/config."
         )
+    identity, known_hosts = (beside(home, name) for name in (entry.identity, entry.known_hosts))
     return SshAddress(service.username, service.address, service.port, identity, known_hosts), _power(target, where)
 
 

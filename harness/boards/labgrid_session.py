@@ -1,7 +1,7 @@
 """One client of a labgrid coordinator: what reserves, acquires, watches and releases a place.
 
 Only :mod:`harness.boards.labgrid` uses it, and labgrid is imported when a session begins. All sessions of a process
-live on one event loop and one thread, and one coordinator has one session: labgrid asserts both.
+live on one event loop, in a thread of its own, and one coordinator has one session: labgrid asserts both.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import getpass
 import os
 import re
 import secrets
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 from harness.errors import InfraError, nearest
@@ -23,36 +25,49 @@ POLL_S = 1.0
 TRUSTED = "reach it through a trusted network or an ssh tunnel (ssh -L 20408:127.0.0.1:20408 LABHOST)"
 
 _sessions: dict[str, Session] = {}  # by coordinator
+_opening = threading.Lock()
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Session]:
     """The session with the coordinator at ``address``, shared by the leases of this process. Raises InfraError."""
-    session = _sessions.get(address)
-    if session is None or session.client.stopping.is_set():  # none yet, or one whose coordinator died
-        session = _sessions[address] = Session(address)
-    session.leases += 1
+    with _opening:
+        session = _sessions.get(address)
+        if session is None or session.client.stopping.is_set():  # none yet, or one whose coordinator died
+            session = _sessions[address] = Session(address)
+        session.leases += 1
     try:
         yield session
     finally:
-        session.leases -= 1
-        if not session.leases:
-            session.close()
-            if _sessions.get(address) is session:
-                del _sessions[address]
+        with _opening:
+            session.leases -= 1
+            if not session.leases:
+                session.close()
+                if _sessions.get(address) is session:
+                    del _sessions[address]
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Runs until the process ends, so that what the coordinator tells is heard at once."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="labgrid", daemon=True).start()
+    return loop
 
 
 class Session:
     """One client of one coordinator, under a name no other job has: labgrid lets jobs of one user share a place."""
 
     def __init__(self, address: str) -> None:
-        from labgrid.remote.client import ClientSession, ensure_event_loop
+        from labgrid.remote.client import ClientSession
         from labgrid.util.proxy import proxymanager
+
+        async def client() -> Any:  # on the loop: its channel belongs to it
+            return ClientSession(proxymanager.get_grpc_address(address, default_port=20408), _loop())
 
         self.address = address
         self.leases = 0
-        self.loop = ensure_event_loop()
-        self.client = ClientSession(proxymanager.get_grpc_address(address, default_port=20408), self.loop)
+        self.client = self.ask(client, "begin")
         name = f"{os.environ.get('LG_USERNAME') or getpass.getuser()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.client.getuser = lambda: re.sub(r"[^\w.-]", "_", name)
         self.owner = f"{self.client.gethostname()}/{self.client.getuser()}"
@@ -70,13 +85,13 @@ class Session:
         self._known(wanted)
         filters = {"main": messages.Reservation.Filter(filter=wanted)}
         request = messages.CreateReservationRequest(filters=filters, prio=0.0)
-        token = self.ask(lambda: self.client.stub.CreateReservation(request), "reserve").reservation.token
+        token = self.request("CreateReservation", request, "reserve").reservation.token
         try:
             yield self._allocated(token, wanted, wait_s, say)
         finally:
             cancel = messages.CancelReservationRequest(token=token)
             with suppress(InfraError):  # a coordinator that died forgot it as well
-                self.ask(lambda: self.client.stub.CancelReservation(cancel), "cancel the reservation")
+                self.request("CancelReservation", cancel, "cancel the reservation")
 
     @contextmanager
     def acquired(self, place: str) -> Iterator[None]:
@@ -86,17 +101,18 @@ class Session:
         # Only as the owner that we are: whoever took the place by force keeps it.
         release = messages.ReleasePlaceRequest(placename=place, fromuser=self.owner)
         try:
-            self.ask(lambda: self.client.stub.AcquirePlace(request), f"acquire {place}")
+            self.request("AcquirePlace", request, f"acquire {place}")
             self.ask(self.client.sync_with_coordinator, f"confirm that {place} is ours")
             yield
         finally:
             with suppress(InfraError):  # a coordinator that died forgot it as well
-                self.ask(lambda: self.client.stub.ReleasePlace(release), f"release {place}")
+                self.request("ReleasePlace", release, f"release {place}")
 
     def require(self, place: str) -> None:
         """Raise InfraError unless the coordinator still says that the place is ours."""
-        if not self.ask(self.client.sync_with_coordinator, f"confirm that {place} is ours"):
-            raise self._lost(f"confirm that {place} is ours", "it went away")
+        confirm = f"confirm that {place} is ours"
+        if self.client.stopping.is_set() or not self.ask(self.client.sync_with_coordinator, confirm):
+            raise self._lost(confirm, "it went away")
         owner = self.client.places[place].acquired
         if owner != self.owner:
             raise InfraError(
@@ -110,24 +126,22 @@ class Session:
         from labgrid.resource.remote import RemotePlaceManager
 
         manager = RemotePlaceManager.get()
-        manager.session, manager.loop = self.client, self.loop
+        manager.session, manager.loop = self.client, _loop()
 
     def close(self) -> None:
-        with suppress(Exception):  # nothing is held any more, and a dead coordinator cannot be told
-            self.loop.run_until_complete(asyncio.wait_for(self.client.stop(), ANSWER_S))
-        with suppress(Exception):
-            self.loop.run_until_complete(asyncio.wait_for(self.client.close(), ANSWER_S))
+        for end in (self.client.stop, self.client.close):
+            with suppress(Exception):  # nothing is held any more, and a dead coordinator cannot be told
+                self.ask(end, "end")
 
-    def ask(self, call: Callable[[], Awaitable[Any]], what: str) -> Any:
+    def ask(self, call: Callable[[], Coroutine[Any, Any, Any]], what: str) -> Any:
+        """What a coroutine gives, run on the loop. Raises InfraError where the coordinator refuses or is gone."""
         from grpc import StatusCode
         from grpc.aio import AioRpcError
         from labgrid.remote.client import Error
 
-        async def answer() -> Any:
-            return await call()
-
+        answer = asyncio.run_coroutine_threadsafe(asyncio.wait_for(call(), ANSWER_S), _loop())
         try:
-            return self.loop.run_until_complete(asyncio.wait_for(answer(), ANSWER_S))
+            return answer.result()
         except TimeoutError as error:
             raise self._lost(what, f"no answer in {ANSWER_S:g} s") from error
         except Error as error:
@@ -140,12 +154,29 @@ class Session:
                 f"See: labgrid-client -x {self.address} places"
             ) from error
 
+    def request(self, name: str, message: Any, what: str) -> Any:
+        """The answer to one request of labgrid's protocol."""
+
+        async def call() -> Any:
+            return await getattr(self.client.stub, name)(message)
+
+        return self.ask(call, what)
+
     def _lost(self, what: str, why: str) -> InfraError:
         return InfraError(
             f"labgrid coordinator {self.address} could not be asked to {what}: {why}. Start it and its exporter again "
             "(labgrid-coordinator -l HOST:PORT): a restarted one has forgotten every holder. It has no password, so "
             f"{TRUSTED}. Then see: labgrid-client -x {self.address} places"
         )
+
+    def holders(self, wanted: Mapping[str, str]) -> str:
+        """Who has the places wanted, in words; empty where one of them is free. Raises InfraError for none such."""
+        self._known(wanted)
+        places = self._matching(wanted)
+        if not all(place.acquired or place.reservation for place in places):
+            return ""
+        held = [f"labgrid place {place.name} is held by {place.acquired}" for place in places if place.acquired]
+        return "; ".join(held) or f"labgrid place {places[0].name} is reserved for somebody else"
 
     def _known(self, wanted: Mapping[str, str]) -> None:
         if self._matching(wanted):
@@ -160,7 +191,7 @@ class Session:
     def _matching(self, wanted: Mapping[str, str]) -> list[Any]:
         return [
             place
-            for name, place in sorted(self.client.places.items())
+            for name, place in sorted(dict(self.client.places).items())
             if wanted.items() <= {**place.tags, "name": name}.items()
         ]
 
@@ -170,13 +201,13 @@ class Session:
 
         poll, end, told = messages.PollReservationRequest(token=token), time.monotonic() + wait_s, False
         while True:
-            found = self.ask(lambda: self.client.stub.PollReservation(poll), "poll the reservation").reservation
+            found = self.request("PollReservation", poll, "poll the reservation").reservation
             state = ReservationState(found.state)
             if state is ReservationState.allocated:
                 return str(found.allocations["main"])
             if state is not ReservationState.waiting:
                 raise self._lost("keep a reservation", f"it is {state.name}")
-            holders = self._holders(wanted)
+            holders = self.holders(wanted) or "labgrid has yet to allocate the place"
             if time.monotonic() >= end:
                 raise InfraError(
                     f"{holders}; this run waited {wait_s:g} s. Wait longer with wait_s in lab.toml; where its owner "
@@ -185,12 +216,7 @@ class Session:
             if not told:
                 say(f"{holders}; waiting up to {wait_s:g} s")
                 told = True
-            self.ask(lambda: asyncio.sleep(POLL_S), "wait")
-
-    def _holders(self, wanted: Mapping[str, str]) -> str:
-        places = self._matching(wanted)
-        held = [f"labgrid place {place.name} is held by {place.acquired}" for place in places if place.acquired]
-        return "; ".join(held) or f"labgrid place {places[0].name} is reserved for somebody else"
+            time.sleep(POLL_S)
 
 
 def line(error: BaseException) -> str:

@@ -6,7 +6,6 @@ A target is one module of this package that defines a subclass of Target; the re
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.audio.frontend import Audio, FrontEnd
+from harness.boards.clock import Stages, Turns, stages, turns
 from harness.boards.energy import Meter
 from harness.candidate import Candidate, Recipe
 from harness.errors import NotMeasured
@@ -140,8 +140,9 @@ class Job:
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
-    name: ClassVar[str]  # as tables show it beside the evidence
-    evidence: ClassVar[Evidence]
+    name: str  # as tables show it beside the evidence
+    evidence: Evidence
+    piecewise: bool = False  # whether ``run`` may be called for a part at a time: what is done is then kept
 
     @abstractmethod
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
@@ -157,6 +158,23 @@ class Board(ABC):
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
+    def identity(self) -> dict[str, str]:
+        """What, beside artifact and features, its outputs depend on: part of the key they are kept under."""
+        return {}
+
+    def time(self, artifact: Artifact, frontend: FrontEnd, audio: Audio, rounds: int, seconds: float = 0.0) -> Stages:
+        """Front end, inference and decision of windows of ``audio`` ``(n, samples)``, by the board's own clock.
+
+        At least ``rounds`` of them; with ``seconds``, a sustained load of that length. Raises NotMeasured.
+        """
+        return stages(frontend.features, self.open(artifact), audio, rounds, seconds)
+
+    def time_in_turns(self, a: Artifact, b: Artifact, windows: Features, rounds: int) -> Turns:
+        """One inference of each, in turns, on the same windows, by the board's own clock. Raises NotMeasured."""
+        first, second = self.open(a), self.open(b)
+        count = len(windows)
+        return turns(lambda i: first(windows[i % count]), lambda i: second(windows[i % count]), rounds)
+
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
@@ -171,17 +189,6 @@ class Board(ABC):
             f"energy of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a power meter; "
             "name that of a lab board in lab.toml (docs/lab.md, Energy)."
         )
-
-    def work(self, artifact: Artifact, frontend: FrontEnd, audio: Audio, seconds: float) -> int:
-        """Front end, inference and decision of windows of ``audio`` ``(n, samples)``, for about ``seconds``.
-
-        Returns how many windows that were. Raises NotMeasured.
-        """
-        infer, done, end = self.open(artifact), 0, time.monotonic() + seconds
-        while time.monotonic() < end:
-            int(np.argmax(infer(frontend.features(audio[done % len(audio)]))))
-            done += 1
-        return done
 
     @property
     def _not_measured(self) -> str:

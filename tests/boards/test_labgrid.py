@@ -11,30 +11,33 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from harness.boards import labgrid_session
+from harness.boards import desk, labgrid_session
+from harness.boards.lab import load
 from harness.boards.labgrid import LabgridEntry, Lease, lease
 from harness.boards.labgrid_session import connected
+from harness.boards.local import LocalBoard
+from harness.boards.remote import RemoteBoard
 from harness.errors import InfraError, Unsupported
-from tests.boards.loopback import SSHD, Lab, Sshd, Switch, lab, sshd, switch
+from harness.targets.base import Artifact, Features
+from tests.boards.conftest import artifact
+from tests.labgrid_lab import Lab, Switch, lab, switch
+from tests.loopback import LACKS, SSHD, Loopback
 
 ROOT = Path(__file__).parents[2]
 missing = None
 if importlib.util.find_spec("labgrid") is None:
     missing = "labgrid is not installed; run: pip install 'voxgate[labgrid]'"
 elif SSHD is None:
-    missing = "there is no sshd; run: apt-get install openssh-server"
+    missing = LACKS
+pytestmark = pytest.mark.xdist_group("loopback")
 real = pytest.mark.skipif(missing is not None, reason=str(missing))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with sshd(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +47,13 @@ def power() -> Iterator[Switch]:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, server: Sshd, power: Switch) -> Iterator[Lab]:
+def here(tmp_path_factory: pytest.TempPathFactory, server: Loopback, power: Switch) -> Iterator[Lab]:
     with lab(tmp_path_factory.mktemp("lab"), server, power) as running:
         yield running
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, server: Sshd, power: Switch) -> Iterator[Lab]:
+def fresh(tmp_path: Path, server: Loopback, power: Switch) -> Iterator[Lab]:
     """A lab for one test to kill."""
     with lab(tmp_path, server, power) as running:
         yield running
@@ -76,9 +79,9 @@ def refused(entry: LabgridEntry, home: Path, said: str) -> None:
 def reservations(lab: Lab) -> list[str]:
     """Owners of what is reserved, by the coordinator's own word."""
     with connected(lab.address) as session:
-        asked = session.client.stub.GetReservations
         messages = importlib.import_module("labgrid.remote.client").labgrid_coordinator_pb2
-        return [found.owner for found in session.ask(lambda: asked(messages.GetReservationsRequest()), "").reservations]
+        found = session.request("GetReservations", messages.GetReservationsRequest(), "look")
+        return [reservation.owner for reservation in found.reservations]
 
 
 def nothing_is_left(lab: Lab) -> None:
@@ -89,8 +92,8 @@ def nothing_is_left(lab: Lab) -> None:
 
 @real
 def test_a_lease_reaches_the_board_and_leaves_nothing_behind(here: Lab) -> None:
-    keys = {"identity": here.sshd.identity, "known_hosts": here.sshd.known_hosts}
-    with lease(entry(here), home=here.folder, **keys) as held:
+    keys = {"identity": str(here.board.address.identity), "known_hosts": str(here.board.address.known_hosts)}
+    with lease(entry(here, **keys), home=here.folder) as held:
         assert held.place == "board-a"
         assert f"acquired: {held.owner}" in here.client("-p", "board-a", "show")
         assert ssh(held, "echo $((6 * 7))") == "42\n"
@@ -236,6 +239,62 @@ def test_a_coordinator_that_hangs_is_infra_in_time(fresh: Lab, monkeypatch: pyte
     nothing_is_left(fresh)
 
 
+@pytest.fixture
+def tiny(models: dict[str, Path]) -> Artifact:
+    return artifact(models["float.onnx"])
+
+
+@contextmanager
+def remote(lab: Lab, folder: Path, wait_s: float = 0) -> Iterator[RemoteBoard]:
+    """The board of a lab.toml that names labgrid in the place of an address."""
+    keys = f'identity = "{lab.board.address.identity}", known_hosts = "{lab.board.address.known_hosts}"'
+    (folder / "lab.toml").write_text(
+        f'[[board]]\nid = "leased"\ntargets = ["host"]\npython = "{sys.executable}"\nfolder = "{lab.board.home}"\n'
+        f'labgrid = {{ coordinator = "{lab.address}", place = "board-a", wait_s = {wait_s}, {keys} }}\n'
+    )
+    found = load(folder / "lab.toml")
+    board = found.board("host", "small host/this")
+    assert isinstance(board, RemoteBoard)
+    try:
+        yield board
+    finally:
+        found.release()
+
+
+@real
+def test_a_board_of_lab_toml_is_leased_when_it_is_needed_and_given_back(
+    here: Lab, tmp_path: Path, tiny: Artifact, features: Features
+) -> None:
+    with remote(here, tmp_path) as board:
+        nothing_is_left(here)
+        np.testing.assert_array_equal(board.run(tiny, features, print), LocalBoard().run(tiny, features, print))
+        assert len(reservations(here)) == 1
+        assert desk.holders(load(tmp_path / "lab.toml"), board.entry).startswith("labgrid place board-a is held by ")
+        assert board.hold.power is not None
+    nothing_is_left(here)
+    assert desk.holders(load(tmp_path / "lab.toml"), board.entry) == "free"
+
+
+@real
+def test_a_board_taken_by_force_gives_no_further_figure(
+    here: Lab, tmp_path: Path, tiny: Artifact, features: Features
+) -> None:
+    with remote(here, tmp_path) as board:
+        board.run(tiny, features, print)
+        here.client("-p", "board-a", "release", "--kick")
+        with pytest.raises(InfraError, match="board-a was taken from this run"):
+            board.run(tiny, features, print)
+    nothing_is_left(here)
+
+
+@real
+def test_a_lab_toml_may_be_checked_through_labgrid(here: Lab, tmp_path: Path) -> None:
+    with remote(here, tmp_path) as board:
+        findings = {each.what: each for each in desk.check(load(tmp_path / "lab.toml"), board.entry)}
+    assert findings["reach"].well, findings["reach"].detail
+    nothing_is_left(here)
+
+
 ENVIRONMENT = """
 options: {{coordinator_address: '{address}'}}
 targets:
@@ -252,7 +311,7 @@ def test_an_environment_names_place_and_drivers(here: Lab, tmp_path: Path) -> No
     (tmp_path / "env.yaml").write_text(ENVIRONMENT.format(address=here.address))
     with lease(LabgridEntry(environment=Path("env.yaml"), wait_s=0), home=tmp_path) as held:
         assert held.place == "board-a"
-        assert held.ssh.port == here.sshd.port
+        assert held.ssh.port == here.board.port
         assert held.power is not None
         with pytest.raises(InfraError, match="asks a person"):
             held.power.off()

@@ -13,7 +13,7 @@ import tty
 import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from getpass import getuser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from harness.boards import meters, usb_meters
-from harness.boards.address import SshAddress
 from harness.boards.energy import Hwmon, Meter, MeterEntry, Tegrastats, Trace, open_meter
 from harness.errors import InfraError, Unsupported
-from tests.boards.loopback import SSHD, sshd
+from tests.loopback import Loopback, needs_sshd
 
 LINES = Path(__file__).parents[1] / "data" / "tegrastats"
 
@@ -68,19 +67,17 @@ def test_hwmon_follows_the_sensor(sensor: Path) -> None:
     assert (watts[0], watts[-1]) == (pytest.approx(3.2), pytest.approx(6.4))
 
 
-@pytest.mark.skipif(SSHD is None, reason="there is no sshd; run: apt-get install openssh-server")
-def test_hwmon_of_a_board_is_read_over_ssh_and_ends_with_it(sensor: Path, tmp_path: Path) -> None:
-    (tmp_path / "ssh").mkdir()
-    with sshd(tmp_path / "ssh") as server:
-        board = SshAddress(getuser(), "127.0.0.1", server.port, server.identity, server.known_hosts)
-        entry = Hwmon(kind="hwmon", path=str(sensor))
-        assert sampled(open_meter(entry, board), 0.6).watts == pytest.approx(3.2)
-        time.sleep(0.2)
-        left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(sensor) in (p.info["cmdline"] or [])]
-        assert left == [], "nothing goes on over there"
-        stranger = SshAddress(getuser(), "127.0.0.1", server.port, server.identity, tmp_path / "nobody")
-        with pytest.raises(InfraError, match=r"gave no sample: .*Host key verification failed.*Try by hand: ssh"):
-            open_meter(entry, stranger).start()
+@needs_sshd
+@pytest.mark.xdist_group("loopback")
+def test_hwmon_of_a_board_is_read_over_ssh_and_ends_with_it(sensor: Path, loop: Loopback, tmp_path: Path) -> None:
+    entry = Hwmon(kind="hwmon", path=str(sensor))
+    assert sampled(open_meter(entry, loop.address), 0.6).watts == pytest.approx(3.2)
+    time.sleep(0.2)
+    left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(sensor) in (p.info["cmdline"] or [])]
+    assert left == [], "nothing goes on over there"
+    stranger = replace(loop.address, known_hosts=tmp_path / "nobody")
+    with pytest.raises(InfraError, match=r"gave no sample: .*Host key verification failed.*Try by hand: ssh"):
+        open_meter(entry, stranger).start()
 
 
 def test_a_sensor_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A lab on this machine's loopback: a real sshd, a real labgrid coordinator and exporter, a power switch over HTTP.
+"""A labgrid lab on loopback: a real coordinator and exporter, a power switch over HTTP; its board is tests.loopback's.
 
 All of it is started as children of the test, on free ports, in a folder of its own.
 """
@@ -6,7 +6,6 @@ All of it is started as children of the test, on free ports, in a folder of its 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,22 +19,10 @@ from getpass import getuser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-START_S = 20.0
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-BIN = Path(sys.executable).parent
+from tests.loopback import Loopback
 
-SSHD_CONFIG = """
-ListenAddress 127.0.0.1
-Port {port}
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/user_key.pub
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-StrictModes no
-PidFile none
-PermitRootLogin prohibit-password
-"""
+START_S = 20.0
+BIN = Path(sys.executable).parent
 
 
 def free_port() -> int:
@@ -72,30 +59,6 @@ def until(good: Callable[[], bool], what: str, log: Path) -> None:
 def _answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@dataclass(frozen=True)
-class Sshd:
-    """A server that takes one key, for the user who runs the test."""
-
-    port: int
-    identity: Path
-    known_hosts: Path
-
-
-@contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
-    assert SSHD is not None
-    port = free_port()
-    for name in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    (folder / "sshd_config").write_text(SSHD_CONFIG.format(port=port, folder=folder))
-    public = " ".join((folder / "host_key.pub").read_text().split()[:2])
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # without it a root's sshd refuses to start
-    with child([SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], folder / "sshd.log", port):
-        yield Sshd(port, folder / "user_key", folder / "known_hosts")
 
 
 @dataclass
@@ -153,7 +116,7 @@ class Lab:
 
     address: str
     folder: Path
-    sshd: Sshd
+    board: Loopback
     switch: Switch
     coordinator: subprocess.Popen[bytes]
 
@@ -172,10 +135,10 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, server: Sshd, power: Switch) -> Iterator[Lab]:
+def lab(folder: Path, board: Loopback, power: Switch) -> Iterator[Lab]:
     port = free_port()
     address = f"127.0.0.1:{port}"
-    (folder / "exporter.yaml").write_text(EXPORTER.format(user=getuser(), port=server.port, power=power.port))
+    (folder / "exporter.yaml").write_text(EXPORTER.format(user=getuser(), port=board.port, power=power.port))
     (folder / "places.yaml").write_text(PLACES)
     coordinator = [str(BIN / "labgrid-coordinator"), "-l", address]
     exporter = [str(BIN / "labgrid-exporter"), "-c", address, "-n", "labhost", "--hostname", "127.0.0.1"]
@@ -185,4 +148,4 @@ def lab(folder: Path, server: Sshd, power: Switch) -> Iterator[Lab]:
         child([*exporter, "exporter.yaml"], log),
     ):
         until(lambda: "connected to coordinator" in log.read_text(), "the exporter", log)
-        yield Lab(address, folder, server, power, running)
+        yield Lab(address, folder, board, power, running)
