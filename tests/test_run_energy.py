@@ -34,11 +34,11 @@ def follows(loop: Loopback, sensor: Path) -> Iterator[None]:
 
     def follow() -> None:
         before: dict[int, float] = {}
-        while not stop.wait(0.05):
+        while not stop.wait(0.1):
             used = {}
             with suppress(psutil.Error):  # one that has just ended
                 used = {agent.pid: sum(agent.cpu_times()[:2]) for agent in loop.agents()}
-            busy = any(seconds - before.get(pid, seconds) > 0.015 for pid, seconds in used.items())
+            busy = any(seconds - before.get(pid, seconds) > 0.005 for pid, seconds in used.items())
             before = used
             (sensor / "new").write_text(f"{WORK_MA if busy else REST_MA}\n")
             (sensor / "new").replace(sensor / "curr1_input")
@@ -76,7 +76,7 @@ def test_energy_of_a_build_on_a_board(run: Run, tmp_path: Path) -> None:
     each_s = run.timings(candidate, recipe).total.samples_ms.mean() / 1e3
     assert found.mj.mean() == pytest.approx(1e3 * VOLTS * (WORK_MA - REST_MA) / 1e3 * each_s, rel=0.6)
     assert found.idle_w.mean() == pytest.approx(1.0, abs=0.4)
-    assert found.busy_w == pytest.approx(4.0, abs=0.6)
+    assert found.busy_w == pytest.approx(4.0, abs=1.0)
     assert "hwmon" in found.source
     assert (tmp_path / "records" / candidate.name / recipe.id / "energy.json").is_file()
 

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from harness.boards import labfile
+from harness.boards.energy import Meter
 from harness.boards.hold import Hold
 from harness.boards.labfile import LabBoard
 from harness.boards.labgrid import lease
 from harness.boards.remote import RemoteBoard
 from harness.errors import InfraError, NotMeasured, nearest
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Profile, Progress
 from harness.targets.registry import known_target
 
 
@@ -34,6 +35,12 @@ class NoBoard(Board):
 
     def open(self, artifact: Artifact) -> Infer:
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
+
+    def profile(self, artifact: Artifact) -> Profile:
+        raise NotMeasured(f"time share of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
+
+    def meter(self, artifact: Artifact) -> Meter:
+        raise NotMeasured(f"energy of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
 
     @property
     def _not_measured(self) -> str:

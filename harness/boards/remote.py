@@ -8,6 +8,7 @@ the board, the moment and the remedy: never a verdict on a model.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ from harness.boards.local import require_finite
 from harness.boards.ssh import CRASH, Lost
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import inspect
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets import rknn_perf
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Profile, Progress
 
 Value = TypeVar("Value")
 
@@ -104,6 +106,22 @@ class RemoteBoard(Board):
             return Turns(parts.marks(np.float64, 2), (first, second), parts.throttled, parts.vitals)
 
         return self._kept(f"timing {_who(a)} against {b.recipe.id}", measure, a)
+
+    def profile(self, artifact: Artifact) -> Profile:
+        """By the runtime's own word, where it has one: of .rknn files, so far."""
+        if artifact.file.suffix != ".rknn":
+            return super().profile(artifact)
+
+        def measure() -> str:
+            values = math.prod(_shape(artifact))
+            return str(
+                self.hold.link.ask(
+                    "npu_time", "table", RSS_S, name=self._load(artifact), token=self.hold.token, values=values
+                )
+            )
+
+        said = self._kept(f"asking for the time share of {_who(artifact)}", measure, artifact)
+        return rknn_perf.parse(said, f"{_who(artifact)} on {self.name}", self.evidence)
 
     def meter(self, artifact: Artifact) -> Meter:
         if self.entry.meter is None:

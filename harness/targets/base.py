@@ -181,7 +181,10 @@ class Board(ABC):
 
     def profile(self, artifact: Artifact) -> Profile:
         """Where the time of one inference goes. Raises NotMeasured."""
-        raise NotMeasured(f"time share of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+        raise NotMeasured(
+            f"time share of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a board whose runtime tells "
+            f"what takes the time; {self.name} does not."
+        )
 
     def meter(self, artifact: Artifact) -> Meter:
         """What tells this board's power. Raises NotMeasured."""

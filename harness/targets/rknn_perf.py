@@ -1,4 +1,4 @@
-"""What an RK3588 says of its time: the tables of rknn-toolkit2's eval_perf, or of the runtime's own log.
+"""What an RK3588 says of its time: the tables of rknn-toolkit2's eval_perf, or of the runtime itself.
 
 The compiler's table (:mod:`harness.targets.rknn_table`) counts nodes; a single node on the CPU may take most of the
 time, which only a board tells. Rows must add up to the printed totals: a table cut short is an error, never "no CPU".
@@ -16,7 +16,7 @@ from harness.targets.rknn_table import MAX_LOG, PREFIX, TITLE, block
 RANKING = "Operator Time Consuming Ranking Table"
 TIMES = re.compile(r"([CGN]PU)Time\(us\)")
 ELAPSED = re.compile(r"Total Operator Elapsed Per Frame Time\(us\): ?(\d+)")
-SOURCE = "eval_perf of the RKNN runtime"
+SOURCE = "performance detail of the RKNN runtime, layer by layer"
 
 
 def parse(log: str, subject: str, evidence: Evidence = Evidence.BOARD) -> Profile:
@@ -34,8 +34,8 @@ def parse(log: str, subject: str, evidence: Evidence = Evidence.BOARD) -> Profil
     except ValueError as error:
         raise ToolchainError(
             f"{subject}: the board's table of operator times cannot be trusted: {error}. The CPU's share of the time "
-            "is unknown, so it is not judged. Were perf_debug=True and eval_perf() used, on a board with rknn_server, "
-            "and all of it kept?"
+            "is unknown, so it is not judged. Is the board's librknnrt as new as the toolkit? Where a log of eval_perf() "
+            "is read, were perf_debug=True and rknn_server used, and all of it kept?"
         ) from error
 
 
