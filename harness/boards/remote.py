@@ -113,12 +113,9 @@ class RemoteBoard(Board):
             return super().profile(artifact)
 
         def measure() -> str:
-            values = math.prod(_shape(artifact))
-            return str(
-                self.hold.link.ask(
-                    "npu_time", "table", RSS_S, name=self._load(artifact), token=self.hold.token, values=values
-                )
-            )
+            name = self._load(artifact)
+            given = {"name": name, "token": self.hold.token, "values": math.prod(_shape(artifact))}
+            return str(self.hold.link.ask("npu_time", "table", RSS_S, **given))
 
         said = self._kept(f"asking for the time share of {_who(artifact)}", measure, artifact)
         return rknn_perf.parse(said, f"{_who(artifact)} on {self.name}", self.evidence)

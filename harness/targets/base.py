@@ -182,8 +182,8 @@ class Board(ABC):
     def profile(self, artifact: Artifact) -> Profile:
         """Where the time of one inference goes. Raises NotMeasured."""
         raise NotMeasured(
-            f"time share of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a board whose runtime tells "
-            f"what takes the time; {self.name} does not."
+            f"time share of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a board whose runtime "
+            f"tells what takes the time; {self.name} does not."
         )
 
     def meter(self, artifact: Artifact) -> Meter:

@@ -34,8 +34,8 @@ def parse(log: str, subject: str, evidence: Evidence = Evidence.BOARD) -> Profil
     except ValueError as error:
         raise ToolchainError(
             f"{subject}: the board's table of operator times cannot be trusted: {error}. The CPU's share of the time "
-            "is unknown, so it is not judged. Is the board's librknnrt as new as the toolkit? Where a log of eval_perf() "
-            "is read, were perf_debug=True and rknn_server used, and all of it kept?"
+            "is unknown, so it is not judged. Is the board's librknnrt as new as the toolkit? Of a log of eval_perf(): "
+            "were perf_debug=True and rknn_server used, and was all of it kept?"
         ) from error
 
 

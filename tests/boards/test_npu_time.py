@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -71,7 +70,7 @@ int rknn_destroy(uint64_t context) { return 0; }
 
 @pytest.fixture
 def made(tmp_path: Path) -> Artifact:
-    """What the rk3588 target leaves: a file that only the stand-in takes for an .rknn, beside the ONNX it was made of."""
+    """As the rk3588 target leaves it: a file that only the stand-in takes for an .rknn, beside its ONNX."""
     ds_cnn(tmp_path / "model.onnx", channels=16, blocks=2)
     (tmp_path / "model.rknn").write_bytes(b"RKNN" + bytes(60))
     return artifact(tmp_path / "model.rknn")
@@ -122,8 +121,8 @@ def test_a_model_the_runtime_refuses_is_the_models_fault(board: RemoteBoard, mad
 
 
 def test_without_the_runtime_the_remedy_is_named(board: RemoteBoard, made: Artifact, tmp_path: Path) -> None:
-    os.unlink(tmp_path / "librknnrt.so")
-    with pytest.raises(Unsupported, match="librknnrt.so is not installed"):
+    (tmp_path / "librknnrt.so").unlink()
+    with pytest.raises(Unsupported, match=r"librknnrt\.so is not installed"):
         board.profile(made)
 
 
