@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.boards import labfile
 from harness.boards.energy import Meter
-from harness.boards.hold import Hold
+from harness.boards.hold import LEASE_S, Hold
 from harness.boards.labfile import LabBoard
 from harness.boards.labgrid import lease
 from harness.boards.remote import RemoteBoard
@@ -54,6 +54,7 @@ class Lab:
     path: Path
     boards: tuple[LabBoard, ...]
     wait_s: float = 0.0
+    lease_s: float = LEASE_S
     needs: tuple[str, ...] = ()  # capabilities a board must have
     say: Progress = lambda _: None
     _holds: dict[str, Hold] = field(default_factory=dict)
@@ -83,7 +84,8 @@ class Lab:
     def hold(self, entry: LabBoard) -> Hold:
         if entry.id not in self._holds:
             home = self.path.parent
-            hold = Hold(entry, labfile.address(entry, home), labfile.power(entry), self.wait_s, self.say)
+            at, power = labfile.address(entry, home), labfile.power(entry)
+            hold = Hold(entry, at, power, self.wait_s, self.say, self.lease_s)
             if entry.labgrid is not None:
                 hold.leasing = partial(lease, entry.labgrid, home=home, say=self.say)
             self._holds[entry.id] = hold
@@ -110,4 +112,4 @@ def load(path: Path, needs: Sequence[str] = (), say: Progress = lambda _: None) 
     for board in parsed.board:
         for target in board.targets:
             known_target(target, f"{path}, board {board.id}", "Correct its targets =.")
-    return Lab(path.absolute(), parsed.board, parsed.wait_s, tuple(needs), say)
+    return Lab(path.absolute(), parsed.board, parsed.wait_s, parsed.lease_s, tuple(needs), say)
