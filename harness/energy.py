@@ -34,6 +34,7 @@ class Energy:
     inferences: int
     source: str
     clock: str
+    throttled: str = ""  # what slowed the board, or took part of it, meanwhile
 
 
 def measure(

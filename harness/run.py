@@ -348,13 +348,16 @@ class Run:
         self.say(f"energy of {candidate.name} {recipe.id} on {board.name} by {meter.source}")
         audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
 
+        disturbed: list[str] = []
+
         def work(seconds: float) -> int:
             taken = board.time(artifact, candidate.frontend, audio, 1, seconds)
+            disturbed.append(taken.throttled)
             if taken.tries > 1:  # what it took to get it back is nobody's inference
                 raise InfraError(f"{board.name} was lost while its power was measured, and is back. Run again.")
             return taken.rounds
 
-        found = energy.measure(meter, work)
+        found = replace(energy.measure(meter, work), throttled=next(filter(None, disturbed), ""))
         record = {
             name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(found).items()
         }

@@ -19,7 +19,8 @@ PART = "per inference, end to end"
 def judge(build: Build, found: Energy, evidence: str) -> Row:
     """Mean energy over blocks, Student's t over them. ``evidence`` is of the board that worked.
 
-    INCONCLUSIVE where work does not stand out of rest: a meter in another board's supply would pass anything.
+    INCONCLUSIVE where work does not stand out of rest (a meter in another board's supply would pass anything), and
+    where the board was throttled.
     """
     budgets = build.candidate.budgets(build.recipe)
     limit = float(budgets.energy_mj or 0)
@@ -45,5 +46,8 @@ def judge(build: Build, found: Energy, evidence: str) -> Row:
     if estimate.low <= 0:
         lost = "work does not stand out of rest: is the meter in this board's supply, and nothing else running?"
         return row(outcome=Outcome.INCONCLUSIVE, detail=f"{detail}; {lost}")
-    kept = Limit(limit)
-    return row(outcome=decide(estimate, kept, estimate.harm(limit, False), budgets.confidence), detail=detail)
+    outcome = decide(estimate, Limit(limit), estimate.harm(limit, False), budgets.confidence)
+    if found.throttled:
+        detail += f", but the board was throttled, so this is not the model's energy: {found.throttled}"
+        outcome = Outcome.INCONCLUSIVE
+    return row(outcome=outcome, detail=detail)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,14 @@ def test_work_that_does_not_stand_out_of_rest_is_no_pass(build: MakeBuild, mean:
     row = judge(build("energy_mj = 8"), found(mean), "board")
     assert row.outcome is Outcome.INCONCLUSIVE
     assert "is the meter in this board's supply" in row.detail
+
+
+@pytest.mark.parametrize("limit", [8.0, 7.0])
+def test_what_a_throttled_board_spends_is_not_the_models(build: MakeBuild, limit: float) -> None:
+    disturbed = replace(found(), throttled="other processes held the CPU 52% of the time")
+    row = judge(build(f"energy_mj = {limit}"), disturbed, "board")
+    assert row.outcome is Outcome.INCONCLUSIVE
+    assert row.detail.endswith("other processes held the CPU 52% of the time")
 
 
 def test_few_blocks_widen_the_interval(build: MakeBuild) -> None:
