@@ -33,6 +33,8 @@ from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Log
 
 Value = TypeVar("Value")
 
+# What the agent's runtimes run on the unit a target is named for: an .onnx of another one would run on the CPU instead.
+NATIVE = {"host": (".onnx", ".tflite"), "rk3588": (".rknn",)}
 TRIES = 3  # losses of one measurement before it is given up
 LEAST_S = 3.0  # of timing: less would not show a clock that falls
 ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
@@ -49,6 +51,7 @@ class RemoteBoard(Board):
 
     def __init__(self, entry: LabBoard, target: str, hold: Hold, say: Progress = lambda _: None) -> None:
         self.entry = entry
+        self.target = target
         self.hold = hold
         self.say = say
         self.name = f"{entry.id} ({target}, ssh{', virtual' if entry.virtual else ''})"
@@ -118,7 +121,7 @@ class RemoteBoard(Board):
         def measure() -> str:
             name = self._load(artifact)
             given = {"name": name, "token": self.hold.token, "values": math.prod(_shape(artifact))}
-            return str(self.hold.link.ask("npu_time", "table", RSS_S, **given))
+            return str(self._ask("npu_time", "table", RSS_S, **given))
 
         said = self._kept(f"asking for the time share of {_who(artifact)}", measure, artifact)
         return rknn_perf.parse(said, f"{_who(artifact)} on {self.name}", self.evidence)
@@ -158,11 +161,13 @@ class RemoteBoard(Board):
 
     def _runtime(self, artifact: Artifact) -> str:
         suffix = artifact.file.suffix
-        runtime = self.entry.runtimes.get(suffix) or SUFFIXES.get(suffix)
+        own = SUFFIXES.get(suffix) if suffix in NATIVE.get(self.target, ()) else None
+        runtime = self.entry.runtimes.get(suffix) or own
         if runtime is None:
             raise Unsupported(
-                f"{_who(artifact)}: no runtime on a board is known for {suffix} files. Name the opener that is "
-                f'installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
+                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {self.target}. Name the "
+                f"opener that is installed on {self.entry.id} in lab.toml: "
+                f'runtimes = {{ "{suffix}" = "module:function" }}.'
             )
         return runtime
 
