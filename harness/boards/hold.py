@@ -34,6 +34,19 @@ def owner() -> str:
     return os.environ.get("VOXGATE_OWNER") or f"{getpass.getuser()}@{platform.node()}"
 
 
+def unheld(entry: LabBoard, address: SshAddress) -> bool:
+    """Whether the board answers and nobody holds it: a lock whose heartbeat stopped is nobody's."""
+    link = Link(address, entry.python)
+    try:
+        link.open()
+        link.ask("place", "settle", CALL_S, folder=entry.folder)
+        return not link.ask("lock", "status", CALL_S)
+    except (Lost, Fault):
+        return False
+    finally:
+        link.close()
+
+
 class Hold:
     """One job's hold on one board. Made idle: ``ready`` connects and locks, ``release`` gives the board back."""
 

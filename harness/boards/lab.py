@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.boards import labfile
 from harness.boards.energy import Meter
-from harness.boards.hold import LEASE_S, Hold
+from harness.boards.hold import LEASE_S, Hold, unheld
 from harness.boards.labfile import LabBoard
 from harness.boards.labgrid import lease
 from harness.boards.remote import RemoteBoard
@@ -87,7 +87,8 @@ class Lab:
             at, power = labfile.address(entry, home), labfile.power(entry)
             hold = Hold(entry, at, power, self.wait_s, self.say, self.lease_s)
             if entry.labgrid is not None:
-                hold.leasing = partial(lease, entry.labgrid, home=home, say=self.say)
+                abandoned = partial(unheld, entry)
+                hold.leasing = partial(lease, entry.labgrid, home=home, abandoned=abandoned, say=self.say)
             self._holds[entry.id] = hold
         return self._holds[entry.id]
 

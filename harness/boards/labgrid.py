@@ -104,9 +104,12 @@ def lease(
     entry: LabgridEntry,
     *,
     home: Path,
+    abandoned: Callable[[SshAddress], bool] = lambda _: False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lease]:
     """Hold the board of ``entry`` for the length of a ``with``. ``home`` is the folder of the lab.toml.
+
+    ``abandoned`` tells whether the board's own lock is nobody's: a place that a killed job left is then taken over.
 
     Raises Unsupported without labgrid; InfraError where the coordinator does not answer, the place is unknown, held
     by somebody for longer than ``wait_s``, or lacks a NetworkService.
@@ -118,9 +121,13 @@ def lease(
         target = _made(lambda: environment.get_target(entry.target), f"target {entry.target}")
         yield Lease(None, "", *_reached(target, entry.target, entry, home))
         return
+
+    def left_behind(user: str, host: str, port: int) -> bool:
+        return abandoned(_address(user, host, port, entry, home))
+
     with (
         connected(coordinator) as session,
-        session.reserved(wanted, entry.wait_s, say) as place,
+        session.reserved(wanted, entry.wait_s, left_behind, say) as place,
         session.acquired(place),
     ):
         session.bind()
@@ -196,8 +203,11 @@ def _reached(target: Any, where: str, entry: LabgridEntry, home: Path) -> tuple[
             f"{where} is reached only through its exporter ({extra.get('proxy')}), which voxgate does not do: "
             "export it without --isolated, or name the board by its address, with a ProxyJump in ~/.ssh/config."
         )
-    identity, known_hosts = (beside(home, name) for name in (entry.identity, entry.known_hosts))
-    return SshAddress(service.username, service.address, service.port, identity, known_hosts), _power(target, where)
+    return _address(service.username, service.address, service.port, entry, home), _power(target, where)
+
+
+def _address(user: str, host: str, port: int, entry: LabgridEntry, home: Path) -> SshAddress:
+    return SshAddress(user, host, port, beside(home, entry.identity), beside(home, entry.known_hosts))
 
 
 def _power(target: Any, where: str) -> LabgridPower | None:

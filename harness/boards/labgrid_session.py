@@ -22,10 +22,14 @@ from harness.errors import InfraError, nearest
 
 ANSWER_S = 15.0  # for any single answer of the coordinator
 POLL_S = 1.0
+ALLOCATED_S = 40.0  # in which the coordinator looks again who may have a place that was given back
+GRACE_S = 60.0  # in which a job that has just acquired a place gets to lock its board
+OURS = re.compile(r"-\d+-[0-9a-f]{6}$")  # how the names of our jobs end
 TRUSTED = "reach it through a trusted network or an ssh tunnel (ssh -L 20408:127.0.0.1:20408 LABHOST)"
 
 _sessions: dict[str, Session] = {}  # by coordinator
 _opening = threading.Lock()
+Abandoned = Callable[[str, str, int], bool]  # of user, host, port: whether the board's own lock is nobody's
 
 
 @contextmanager
@@ -78,7 +82,9 @@ class Session:
             raise
 
     @contextmanager
-    def reserved(self, wanted: Mapping[str, str], wait_s: float, say: Callable[[str], None]) -> Iterator[str]:
+    def reserved(
+        self, wanted: Mapping[str, str], wait_s: float, abandoned: Abandoned, say: Callable[[str], None]
+    ) -> Iterator[str]:
         """The name of a place allocated to us. The reservation is cancelled however this ends."""
         from labgrid.remote.client import labgrid_coordinator_pb2 as messages
 
@@ -87,7 +93,7 @@ class Session:
         request = messages.CreateReservationRequest(filters=filters, prio=0.0)
         token = self.request("CreateReservation", request, "reserve").reservation.token
         try:
-            yield self._allocated(token, wanted, wait_s, say)
+            yield self._allocated(token, wanted, wait_s, abandoned, say)
         finally:
             cancel = messages.CancelReservationRequest(token=token)
             with suppress(InfraError):  # a coordinator that died forgot it as well
@@ -195,7 +201,9 @@ class Session:
             if wanted.items() <= {**place.tags, "name": name}.items()
         ]
 
-    def _allocated(self, token: str, wanted: Mapping[str, str], wait_s: float, say: Callable[[str], None]) -> str:
+    def _allocated(
+        self, token: str, wanted: Mapping[str, str], wait_s: float, abandoned: Abandoned, say: Callable[[str], None]
+    ) -> str:
         from labgrid.remote.client import labgrid_coordinator_pb2 as messages
         from labgrid.remote.common import ReservationState
 
@@ -207,6 +215,8 @@ class Session:
                 return str(found.allocations["main"])
             if state is not ReservationState.waiting:
                 raise self._lost("keep a reservation", f"it is {state.name}")
+            if self._freed(wanted, abandoned, say):
+                end = max(end, time.monotonic() + ALLOCATED_S)
             holders = self.holders(wanted) or "labgrid has yet to allocate the place"
             if time.monotonic() >= end:
                 raise InfraError(
@@ -217,6 +227,34 @@ class Session:
                 say(f"{holders}; waiting up to {wait_s:g} s")
                 told = True
             time.sleep(POLL_S)
+
+    def _freed(self, wanted: Mapping[str, str], abandoned: Abandoned, say: Callable[[str], None]) -> bool:
+        """Give back a place whose holder, a job of voxgate's, was killed: labgrid would keep it acquired for ever."""
+        from labgrid.remote.client import labgrid_coordinator_pb2 as messages
+
+        for place in self._matching(wanted):
+            owner = place.acquired or ""
+            if not OURS.search(owner) or owner == self.owner or time.time() - place.changed < GRACE_S:
+                continue
+            service = self._service(place)
+            if service is None or not abandoned(service["username"], service["address"], service.get("port", 22)):
+                continue
+            say(f"labgrid place {place.name} was left behind by {owner}, whose lock on the board has ended; taking it")
+            release = messages.ReleasePlaceRequest(placename=place.name, fromuser=owner)
+            self.request("ReleasePlace", release, f"release {place.name}")
+            if place.reservation:
+                cancel = messages.CancelReservationRequest(token=place.reservation)
+                with suppress(InfraError):  # somebody else who waits was quicker
+                    self.request("CancelReservation", cancel, "cancel the reservation left behind")
+            return True
+        return False
+
+    def _service(self, place: Any) -> Any:
+        """What the exporter tells of the place's NetworkService; None where there is none."""
+        for exporter, group, kind, name in place.acquired_resources:
+            if kind == "NetworkService":
+                return self.client.resources[exporter][group][name].args
+        return None
 
 
 def line(error: BaseException) -> str:

@@ -90,6 +90,28 @@ def nothing_is_left(lab: Lab) -> None:
         assert [place.acquired for place in session.client.places.values()] == [None, None]
 
 
+@pytest.fixture
+def tiny(models: dict[str, Path]) -> Artifact:
+    return artifact(models["float.onnx"])
+
+
+@contextmanager
+def remote(lab: Lab, folder: Path, wait_s: float = 0) -> Iterator[RemoteBoard]:
+    """The board of a lab.toml that names labgrid in the place of an address."""
+    keys = f'identity = "{lab.board.address.identity}", known_hosts = "{lab.board.address.known_hosts}"'
+    (folder / "lab.toml").write_text(
+        f'[[board]]\nid = "leased"\ntargets = ["host"]\npython = "{sys.executable}"\nfolder = "{lab.board.home}"\n'
+        f'labgrid = {{ coordinator = "{lab.address}", place = "board-a", wait_s = {wait_s}, {keys} }}\n'
+    )
+    found = load(folder / "lab.toml")
+    board = found.board("host", "small host/this")
+    assert isinstance(board, RemoteBoard)
+    try:
+        yield board
+    finally:
+        found.release()
+
+
 @real
 def test_a_lease_reaches_the_board_and_leaves_nothing_behind(here: Lab) -> None:
     keys = {"identity": str(here.board.address.identity), "known_hosts": str(here.board.address.known_hosts)}
@@ -135,16 +157,22 @@ JOB = """
 """
 
 
-@pytest.fixture
-def other_job(here: Lab) -> Iterator[subprocess.Popen[str]]:
+@contextmanager
+def job(lab: Lab) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the place until its input gets a line."""
-    command = [sys.executable, "-c", textwrap.dedent(JOB), here.address]
+    command = [sys.executable, "-c", textwrap.dedent(JOB), lab.address]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LG_USERNAME": "ci"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as running:
         yield running
         running.kill()
+
+
+@pytest.fixture
+def other_job(here: Lab) -> Iterator[subprocess.Popen[str]]:
+    with job(here) as running:
+        yield running
 
 
 @real
@@ -163,6 +191,45 @@ def test_the_second_job_waits_and_says_for_whom(here: Lab, other_job: subprocess
     release.join()
     assert said == [f"labgrid place board-a is held by {owner}; waiting up to 30 s"]
     nothing_is_left(here)
+
+
+def killed(job: subprocess.Popen[str]) -> str:
+    """The owner of a place whose process was killed while it held it."""
+    assert job.stdout is not None
+    owner = job.stdout.readline().strip()
+    job.kill()
+    job.wait()
+    return owner
+
+
+@real
+def test_a_place_that_a_killed_job_left_is_taken_over_once_its_lock_has_ended(
+    here: Lab, other_job: subprocess.Popen[str], tmp_path: Path, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = killed(other_job)
+    refused(entry(here), here.folder, rf"board-a is held by {owner}.*release --kick")
+    with remote(here, tmp_path) as board, pytest.raises(InfraError, match=f"held by {owner}"):
+        board.identity()  # it may have acquired the place just now, and lock the board next
+    monkeypatch.setattr(labgrid_session, "GRACE_S", 0.0)
+    with remote(here, tmp_path) as board:
+        assert board.identity()["board"] == "leased"
+    nothing_is_left(here)
+
+
+@real
+def test_a_place_whose_holder_still_beats_is_left_alone(
+    fresh: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labgrid_session, "GRACE_S", 0.0)
+    locked = load(fresh.board.lab(tmp_path / "direct.toml"))
+    try:
+        locked.hold(locked.boards[0]).ready("holding it")
+        with job(fresh) as other:
+            owner = killed(other)
+        with remote(fresh, tmp_path) as board, pytest.raises(InfraError, match=f"held by {owner}"):
+            board.identity()
+    finally:
+        locked.release()
 
 
 @real
@@ -239,28 +306,6 @@ def test_a_coordinator_that_hangs_is_infra_in_time(fresh: Lab, monkeypatch: pyte
     nothing_is_left(fresh)
 
 
-@pytest.fixture
-def tiny(models: dict[str, Path]) -> Artifact:
-    return artifact(models["float.onnx"])
-
-
-@contextmanager
-def remote(lab: Lab, folder: Path, wait_s: float = 0) -> Iterator[RemoteBoard]:
-    """The board of a lab.toml that names labgrid in the place of an address."""
-    keys = f'identity = "{lab.board.address.identity}", known_hosts = "{lab.board.address.known_hosts}"'
-    (folder / "lab.toml").write_text(
-        f'[[board]]\nid = "leased"\ntargets = ["host"]\npython = "{sys.executable}"\nfolder = "{lab.board.home}"\n'
-        f'labgrid = {{ coordinator = "{lab.address}", place = "board-a", wait_s = {wait_s}, {keys} }}\n'
-    )
-    found = load(folder / "lab.toml")
-    board = found.board("host", "small host/this")
-    assert isinstance(board, RemoteBoard)
-    try:
-        yield board
-    finally:
-        found.release()
-
-
 @real
 def test_a_board_of_lab_toml_is_leased_when_it_is_needed_and_given_back(
     here: Lab, tmp_path: Path, tiny: Artifact, features: Features
@@ -328,6 +373,13 @@ def test_an_environment_without_a_place_needs_no_coordinator(tmp_path: Path) -> 
     mistyped = direct.model_copy(update={"target": "dirct"})
     refused(mistyped, tmp_path, r"no target 'dirct' \(did you mean 'direct'\?\)")
     refused(LabgridEntry(environment=Path("missing.yaml")), tmp_path, r"cannot use environment .*missing\.yaml")
+
+
+def test_a_lab_is_read_without_importing_labgrid_or_a_meters_library() -> None:
+    code = "import sys, harness.boards.lab, harness.boards.energy; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"labgrid", "grpc", "joulescope", "ppk2_api"}.isdisjoint(done.stdout.split())
+    assert "harness.boards.labgrid" in done.stdout.split()
 
 
 def test_without_labgrid_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
