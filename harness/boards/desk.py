@@ -13,7 +13,7 @@ from harness.boards.hold import CALL_S, owner
 from harness.boards.lab import Lab
 from harness.boards.labfile import LabBoard
 from harness.boards.labgrid import holder
-from harness.boards.ssh import Link, Lost
+from harness.boards.ssh import CONNECT_S, Link, Lost
 from harness.errors import InfraError, Unsupported
 
 NEEDED_MIB = 64
@@ -107,10 +107,14 @@ def _said(board: LabBoard, ask: Any) -> Any:
 
 
 def _asked(lab: Lab, board: LabBoard, module: str, function: str, **arguments: Any) -> Any:
-    with labfile.reached(board, lab.path.parent) as address, closing(Link(address, board.python)) as link:
+    patience = board.patience
+    with (
+        labfile.reached(board, lab.path.parent) as address,
+        closing(Link(address, board.python, patience * CONNECT_S)) as link,
+    ):
         link.open()
-        link.ask("place", "settle", CALL_S, folder=board.folder)
-        return link.ask(module, function, CALL_S, **arguments)
+        link.ask("place", "settle", patience * CALL_S, folder=board.folder)
+        return link.ask(module, function, patience * CALL_S, **arguments)
 
 
 def _packages(what: str, there: dict[str, str], any_of: tuple[str, ...]) -> Finding:

@@ -19,7 +19,7 @@ from harness.boards.address import SshAddress
 from harness.boards.labfile import LabBoard
 from harness.boards.labgrid import Lease
 from harness.boards.power import Power
-from harness.boards.ssh import Link, Lost, sources
+from harness.boards.ssh import CONNECT_S, Link, Lost, sources
 from harness.cache import digest
 from harness.errors import InfraError
 from harness.targets.base import Progress
@@ -36,7 +36,7 @@ def owner() -> str:
 
 def unheld(entry: LabBoard, address: SshAddress) -> bool:
     """Whether the board answers and nobody holds it: a lock whose heartbeat stopped is nobody's."""
-    link = Link(address, entry.python)
+    link = Link(address, entry.python, entry.patience * CONNECT_S)
     try:
         link.open()
         link.ask("place", "settle", CALL_S, folder=entry.folder)
@@ -94,7 +94,7 @@ class Hold:
                 return
             if self.address is None:
                 raise InfraError(f"board {self.entry.id} has no address; give it one, or labgrid, in lab.toml.")
-            link = Link(self.address, self.entry.python)
+            link = Link(self.address, self.entry.python, self.entry.patience * CONNECT_S)
             link.open()
             self._link = link
             try:
@@ -166,7 +166,7 @@ class Hold:
                 self._facts = self.link.ask(
                     "work",
                     "connect",
-                    CALL_S,
+                    self.entry.patience * CALL_S,
                     folder=self.entry.folder,
                     owner=owner(),
                     token=self.token,

@@ -19,6 +19,7 @@ from harness.candidate import MAX_TOML, Strict, faults
 from harness.errors import InfraError
 
 Command = tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
+EMULATED = 4.0
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 
 
@@ -78,6 +79,11 @@ class LabBoard(Strict):
         if (self.address is None) == (self.labgrid is None):
             raise ValueError("a board has either an address, or labgrid to ask for one")
         return self
+
+    @property
+    def patience(self) -> float:
+        """Times as long as silicon it may take to answer: a virtual board's time is not ours."""
+        return EMULATED if self.virtual else 1.0
 
     def out_of_order(self, today: date | None = None) -> str:
         """Why it is not to be used today, or an empty string."""

@@ -41,7 +41,6 @@ ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
-EMULATED = 4.0  # times as long as silicon may a virtual board take: its time is not ours
 
 
 class RemoteBoard(Board):
@@ -56,7 +55,6 @@ class RemoteBoard(Board):
         self.say = say
         self.name = f"{entry.id} ({target}, ssh{', virtual' if entry.virtual else ''})"
         self.evidence = Evidence.EMULATOR if entry.virtual else Evidence.BOARD
-        self._patience = EMULATED if entry.virtual else 1.0
 
     def identity(self) -> dict[str, str]:
         facts = self._kept("connecting", lambda: self.hold.facts)
@@ -70,8 +68,11 @@ class RemoteBoard(Board):
         def rest() -> None:
             name = self._load(artifact)
             while (start := sum(map(len, done))) < len(features):
-                for part in self._call("run", ITEM_S, name=name, windows=pack(features[start : start + WINDOWS])):
+                asked = features[start : start + WINDOWS]
+                for part in self._call("run", ITEM_S, name=name, windows=pack(asked)):
                     done.append(np.asarray(unpack(part), np.float32))
+                if sum(map(len, done)) != start + len(asked):
+                    raise Fault(CRASH, f"it answered {sum(map(len, done)) - start} of {len(asked)} windows")
                 say(f"{_who(artifact)} on {self.name}: {sum(map(len, done))} of {len(features)} windows run")
 
         self._kept(f"running {_who(artifact)}", rest, artifact)
@@ -172,10 +173,12 @@ class RemoteBoard(Board):
         return runtime
 
     def _ask(self, module: str, function: str, timeout_s: float, **arguments: Any) -> Any:
-        return self.hold.link.ask(module, function, self._patience * timeout_s, **arguments)
+        return self.hold.link.ask(module, function, self.entry.patience * timeout_s, **arguments)
 
     def _call(self, function: str, timeout_s: float, **arguments: Any) -> Any:
-        return self.hold.link.call("work", function, self._patience * timeout_s, token=self.hold.token, **arguments)
+        return self.hold.link.call(
+            "work", function, self.entry.patience * timeout_s, token=self.hold.token, **arguments
+        )
 
     def _parts(self, function: str, **arguments: Any) -> _Parts:
         return _Parts(list(self._call(function, WARM_S, **arguments)))
