@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".onnx": "onnxruntime", ".tflite": "litert", ".rknn": "rknnlite"}
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 EDGETPU = "libedgetpu.so.1"
+COMPILED = b"edgetpu-custom-op"  # what Coral's compiler leaves in place of the operators it took
 PACKAGES = {
     "onnxruntime": "onnxruntime",
     "litert": "ai-edge-litert, or tflite-runtime",
@@ -156,6 +157,8 @@ def _open_tflite(file: Path, _: Shape, delegate: str = "") -> Infer:
 
 
 def _open_edgetpu(file: Path, shape: Shape) -> Infer:
+    if COMPILED not in file.read_bytes():
+        raise ValueError("no part of it is compiled for the Edge TPU: all of it would run on the CPU")
     return _open_tflite(file, shape, EDGETPU)
 
 

@@ -20,6 +20,7 @@ NEEDED_MIB = 64
 TARGETS = {  # any of these packages runs artifacts of that target
     "host": ("onnxruntime", "ai-edge-litert", "tflite-runtime"),
     "rk3588": ("rknn-toolkit-lite2",),
+    "edgetpu": ("tflite-runtime",),
 }
 
 

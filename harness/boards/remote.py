@@ -16,7 +16,6 @@ import numpy as np
 
 from harness.agent import faults as kinds
 from harness.agent.faults import Fault
-from harness.agent.runtimes import SUFFIXES
 from harness.agent.wire import pack, unpack
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import vitals
@@ -33,12 +32,15 @@ from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Log
 
 Value = TypeVar("Value")
 
-# What the agent's runtimes run on the unit a target is named for: an .onnx of another one would run on the CPU instead.
-NATIVE = {"host": (".onnx", ".tflite"), "rk3588": (".rknn",)}
 TRIES = 3  # losses of one measurement before it is given up
 LEAST_S = 3.0  # of timing: less would not show a clock that falls
 ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
+RUNTIMES = {  # by target: on any other, a CPU's runtime would take its files and pass for its accelerator
+    "host": {".onnx": "onnxruntime", ".tflite": "litert"},
+    "rk3588": {".rknn": "rknnlite"},
+    "edgetpu": {".tflite": "edgetpu"},
+}
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
 
@@ -50,7 +52,6 @@ class RemoteBoard(Board):
 
     def __init__(self, entry: LabBoard, target: str, hold: Hold, say: Progress = lambda _: None) -> None:
         self.entry = entry
-        self.target = target
         self.hold = hold
         self.say = say
         self.name = f"{entry.id} ({target}, ssh{', virtual' if entry.virtual else ''})"
@@ -161,14 +162,12 @@ class RemoteBoard(Board):
         return name
 
     def _runtime(self, artifact: Artifact) -> str:
-        suffix = artifact.file.suffix
-        own = SUFFIXES.get(suffix) if suffix in NATIVE.get(self.target, ()) else None
-        runtime = self.entry.runtimes.get(suffix) or own
+        suffix, target = artifact.file.suffix, artifact.recipe.target
+        runtime = self.entry.runtimes.get(suffix) or RUNTIMES.get(target, {}).get(suffix)
         if runtime is None:
             raise Unsupported(
-                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {self.target}. Name the "
-                f"opener that is installed on {self.entry.id} in lab.toml: "
-                f'runtimes = {{ "{suffix}" = "module:function" }}.'
+                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener "
+                f'that is installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
             )
         return runtime
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness.boards.lab import load
@@ -125,17 +124,6 @@ def test_without_the_runtime_the_remedy_is_named(board: RemoteBoard, made: Artif
     (tmp_path / "librknnrt.so").unlink()
     with pytest.raises(Unsupported, match=r"librknnrt\.so is not installed"):
         board.profile(made)
-
-
-def test_no_other_targets_onnx_is_run_on_the_cpu_in_its_name(loop: Loopback, models: dict[str, Path]) -> None:
-    path = loop.lab(loop.folder / "lab.toml", "virtual = true")
-    path.write_text(path.read_text().replace('targets = ["host"]', 'targets = ["rk3588"]'))
-    found = load(path)
-    board = found.board("rk3588", "small rk3588/this")
-    assert board is not None
-    with pytest.raises(Unsupported, match=r"no runtime on a board is known for \.onnx files of rk3588"):
-        board.run(artifact(models["float.onnx"]), np.zeros((1, 49, 10), np.float32), print)
-    found.release()
 
 
 def test_other_runtimes_do_not_tell(board: RemoteBoard, models: dict[str, Path]) -> None:

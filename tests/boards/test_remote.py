@@ -471,6 +471,14 @@ def test_an_artifact_of_no_known_runtime_names_the_line_to_write(
         board.run(artifact(tmp_path / "model.plan"), features, print)
 
 
+def test_no_cpu_passes_for_an_accelerator(board: RemoteBoard, models: dict[str, Path], features: Features) -> None:
+    """ONNX Runtime would take the file of a target whose accelerator never sees it."""
+    with pytest.raises(Unsupported, match=r"known for \.onnx files of jetson"):
+        board.run(artifact(models["float.onnx"], "jetson"), features, print)
+    with pytest.raises(ToolchainError, match="no part of it is compiled for the Edge TPU"):
+        board.run(artifact(models["int8.tflite"], "edgetpu"), features, print)
+
+
 def test_a_damaged_model_is_told_from_a_lost_board(board: RemoteBoard, tmp_path: Path, features: Features) -> None:
     (tmp_path / "damaged.onnx").write_bytes(b"no model at all" * 40)
     with pytest.raises(ToolchainError, match=r"damaged\.onnx of small host/this does not load"):
@@ -582,9 +590,9 @@ def test_rockchips_runtime_is_called_as_its_manual_says(
     """By a stand-in: no NPU is here."""
     (tmp_path / "model.onnx").write_bytes(models["float.onnx"].read_bytes())
     (tmp_path / "model.rknn").write_bytes(models["float.onnx"].read_bytes())
-    found = with_stand_in.run(artifact(tmp_path / "model.rknn"), features, print)
+    found = with_stand_in.run(artifact(tmp_path / "model.rknn", "rk3588"), features, print)
     expected = LocalBoard().run(artifact(models["float.onnx"]), features, print)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     (tmp_path / "model.rknn").write_bytes(b"no such chip")
     with pytest.raises(ToolchainError, match="compiled for this chip"):
-        with_stand_in.run(artifact(tmp_path / "model.rknn"), features, print)
+        with_stand_in.run(artifact(tmp_path / "model.rknn", "rk3588"), features, print)
