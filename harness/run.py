@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from harness import energy
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
@@ -22,14 +23,15 @@ from harness.boards.lab import Lab
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
-from harness.errors import CandidateError, CorpusError, GoldenError, nearest
+from harness.energy import Energy
+from harness.errors import CandidateError, CorpusError, GoldenError, InfraError, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Board, Features, Logits, Progress
+from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
 from harness.targets.registry import registry
 
 Value = TypeVar("Value")
@@ -117,6 +119,14 @@ class Run:
     def rss(self, candidate: Candidate, recipe: Recipe) -> int:
         """Bytes of resident memory the artifact takes. Raises NotMeasured."""
         return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+
+    def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
+        """Where the time of one inference goes on the board here. Raises NotMeasured."""
+        return self._once(("profile", candidate.name, recipe.id), lambda: self._profile(candidate, recipe))
+
+    def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
+        """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""
+        return self._once(("energy", candidate.name, recipe.id), lambda: self._energy(candidate, recipe))
 
     def board(self, candidate: Candidate, recipe: Recipe) -> Board:
         """Where the build runs: the lab's board for it, else the target's own here."""
@@ -340,6 +350,33 @@ class Run:
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
         window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
         return self.board(candidate, recipe).rss(self.artifact(candidate, recipe), window)
+
+    def _profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
+        found = self.board(candidate, recipe).profile(self.artifact(candidate, recipe))
+        self.write(f"{candidate.name}/{recipe.id}/profile", asdict(found))
+        return found
+
+    def _energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
+        artifact, board = self.artifact(candidate, recipe), self.board(candidate, recipe)
+        meter = board.meter(artifact)
+        self.say(f"energy of {candidate.name} {recipe.id} on {board.name} by {meter.source}")
+        audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
+
+        disturbed: list[str] = []
+
+        def work(seconds: float) -> int:
+            taken = board.time(artifact, candidate.frontend, audio, 1, seconds)
+            disturbed.append(taken.throttled)
+            if taken.tries > 1:  # what it took to get it back is nobody's inference
+                raise InfraError(f"{board.name} was lost while its power was measured, and is back. Run again.")
+            return taken.rounds
+
+        found = replace(energy.measure(meter, work), throttled=next(filter(None, disturbed), ""))
+        record = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(found).items()
+        }
+        self.write(f"{candidate.name}/{recipe.id}/energy", record)
+        return found
 
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}

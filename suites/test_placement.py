@@ -12,6 +12,11 @@ def test_fallback(build, artifact, record, show):
     record(gates.placement(build, artifact))
 
 
+@pytest.mark.gate("cpu_share")
+def test_cpu_share(build, profile, record):
+    record(gates.cpu_share(build, profile))
+
+
 @pytest.mark.gate("layers")
 def test_layers(build, artifact, record):
     record(gates.layers(build, artifact))

@@ -18,3 +18,8 @@ class SshAddress:
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}"
+
+
+def beside(folder: Path, name: str | None) -> Path | None:
+    """A file named in a lab.toml of ``folder``: relative to it, ``~`` is the user's home; None where none is named."""
+    return None if name is None else (folder / Path(name).expanduser()).absolute()

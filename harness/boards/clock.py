@@ -45,6 +45,13 @@ class Stages:
     burst: int = 0
     throttled: str = ""
     vitals: dict[str, Any] = field(default_factory=dict)
+    uncounted: int = 0  # rounds that were run beside warm-up and marks
+    tries: int = 1  # more than one where the board was lost meanwhile, and the timing began anew
+
+    @property
+    def rounds(self) -> int:
+        """How many were run in all: what a power meter sees."""
+        return self.warmup.rounds + len(self.marks) + self.uncounted
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ from harness.boards import labfile
 from harness.boards.hold import CALL_S, owner
 from harness.boards.lab import Lab
 from harness.boards.labfile import LabBoard
+from harness.boards.labgrid import holder
 from harness.boards.ssh import CONNECT_S, Link, Lost
-from harness.errors import InfraError
+from harness.errors import InfraError, Unsupported
 
 NEEDED_MIB = 64
 TARGETS = {  # any of these packages runs artifacts of that target
@@ -41,8 +43,10 @@ def seen(lab: Lab, board: LabBoard) -> dict[str, Any]:
 def holders(lab: Lab, board: LabBoard) -> str:
     """Who has the board, or why nobody can say; ``free`` where nobody has it."""
     try:
+        if board.labgrid is not None:  # to look at the board itself it would have to be leased
+            return holder(board.labgrid, lab.path.parent)
         found = seen(lab, board)["holders"]
-    except (Lost, Fault, InfraError) as error:
+    except (Lost, Fault, InfraError, Unsupported) as error:
         return f"unreachable: {error}"
     words = {"lock": "held by", "reservation": "reserved by"}
     return "; ".join(f"{words[name]} {who}" for name, who in found.items()) or "free"
@@ -54,9 +58,10 @@ def check(lab: Lab, board: LabBoard) -> Iterator[Finding]:
     yield Finding("quarantine", not quarantine, quarantine or "none", "mend it, then remove quarantine from lab.toml")
     try:
         found = seen(lab, board)
-    except (Lost, Fault, InfraError) as error:
+    except (Lost, Fault, InfraError, Unsupported) as error:
+        at = board.address
         yield Finding(
-            "reach", False, str(error), f"ssh -p {board.address.port} {board.address.user}@{board.address.host}"
+            "reach", False, str(error), f"ssh -p {at.port} {at.user}@{at.host}" if at else "see labgrid-client"
         )
         return
     about = ", ".join(str(found[name]) for name in ("model", "os", "machine") if name in found)
@@ -103,13 +108,14 @@ def _said(board: LabBoard, ask: Any) -> Any:
 
 
 def _asked(lab: Lab, board: LabBoard, module: str, function: str, **arguments: Any) -> Any:
-    link = Link(labfile.address(board, lab.path.parent), board.python, board.patience * CONNECT_S)
-    try:
+    patience = board.patience
+    with (
+        labfile.reached(board, lab.path.parent) as address,
+        closing(Link(address, board.python, patience * CONNECT_S)) as link,
+    ):
         link.open()
-        link.ask("place", "settle", board.patience * CALL_S, folder=board.folder)
-        return link.ask(module, function, board.patience * CALL_S, **arguments)
-    finally:
-        link.close()
+        link.ask("place", "settle", patience * CALL_S, folder=board.folder)
+        return link.ask(module, function, patience * CALL_S, **arguments)
 
 
 def _packages(what: str, there: dict[str, str], any_of: tuple[str, ...]) -> Finding:

@@ -9,12 +9,15 @@ import platform
 import secrets
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from harness.agent import faults as kinds
 from harness.agent.faults import Fault
 from harness.boards.address import SshAddress
 from harness.boards.labfile import LabBoard
+from harness.boards.labgrid import Lease
 from harness.boards.power import Power
 from harness.boards.ssh import CONNECT_S, Link, Lost, sources
 from harness.cache import digest
@@ -31,13 +34,26 @@ def owner() -> str:
     return os.environ.get("VOXGATE_OWNER") or f"{getpass.getuser()}@{platform.node()}"
 
 
+def unheld(entry: LabBoard, address: SshAddress) -> bool:
+    """Whether the board answers and nobody holds it: a lock whose heartbeat stopped is nobody's."""
+    link = Link(address, entry.python, entry.patience * CONNECT_S)
+    try:
+        link.open()
+        link.ask("place", "settle", CALL_S, folder=entry.folder)
+        return not link.ask("lock", "status", CALL_S)
+    except (Lost, Fault):
+        return False
+    finally:
+        link.close()
+
+
 class Hold:
     """One job's hold on one board. Made idle: ``ready`` connects and locks, ``release`` gives the board back."""
 
     def __init__(
         self,
         entry: LabBoard,
-        address: SshAddress,
+        address: SshAddress | None,
         power: Power | None = None,
         wait_s: float = 0.0,
         say: Progress = lambda _: None,
@@ -45,6 +61,9 @@ class Hold:
     ) -> None:
         self.entry, self.address, self.power, self.wait_s, self.say = entry, address, power, wait_s, say
         self.lease_s = lease_s
+        self.leasing: Callable[[], AbstractContextManager[Lease]] | None = None  # where labgrid has the address
+        self._leased: Lease | None = None
+        self._ends = contextlib.ExitStack()
         self.token = secrets.token_hex(16)
         self.agent = digest(sources())
         self.loaded: set[str] = set()  # artifacts the agent has open
@@ -70,8 +89,11 @@ class Hold:
     def ready(self, moment: str) -> None:
         """Connected and locked. Raises Lost, or InfraError naming who has the board."""
         with self.busy:
+            self._have_place()
             if self._link is not None:
                 return
+            if self.address is None:
+                raise InfraError(f"board {self.entry.id} has no address; give it one, or labgrid, in lab.toml.")
             link = Link(self.address, self.entry.python, self.entry.patience * CONNECT_S)
             link.open()
             self._link = link
@@ -114,7 +136,8 @@ class Hold:
     @property
     def remedy(self) -> str:
         switch = "" if self.power else ", or give it power = in lab.toml so that voxgate can cycle it"
-        return f"Look at it: ssh -p {self.address.port} {self.address.user}@{self.address.host}{switch}."
+        at = self.address
+        return f"Look at it{f': ssh -p {at.port} {at.user}@{at.host}' if at else ''}{switch}."
 
     def release(self) -> None:
         """Give the board back."""
@@ -125,6 +148,16 @@ class Hold:
                 with contextlib.suppress(Lost, Fault):
                     self._link.ask("lock", "release", CALL_S, token=self.token)
         self.drop()
+        self._ends.close()
+        self._leased = None
+
+    def _have_place(self) -> None:
+        """Hold labgrid's place too, and see that it is still ours: nobody tells of one that was taken."""
+        if self._leased is not None:
+            self._leased.check()
+        elif self.leasing is not None:
+            self._leased = self._ends.enter_context(self.leasing())
+            self.address, self.power = self._leased.ssh, self.power or self._leased.power
 
     def _lock(self, moment: str) -> None:
         deadline = time.monotonic() + self.wait_s

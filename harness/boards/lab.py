@@ -5,14 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.boards import labfile
-from harness.boards.hold import LEASE_S, Hold
+from harness.boards.energy import Meter
+from harness.boards.hold import LEASE_S, Hold, unheld
 from harness.boards.labfile import LabBoard
+from harness.boards.labgrid import lease
 from harness.boards.remote import RemoteBoard
 from harness.errors import InfraError, NotMeasured, nearest
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Profile, Progress
 from harness.targets.registry import known_target
 
 
@@ -32,6 +35,12 @@ class NoBoard(Board):
 
     def open(self, artifact: Artifact) -> Infer:
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
+
+    def profile(self, artifact: Artifact) -> Profile:
+        raise NotMeasured(f"time share of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
+
+    def meter(self, artifact: Artifact) -> Meter:
+        raise NotMeasured(f"energy of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
 
     @property
     def _not_measured(self) -> str:
@@ -74,8 +83,13 @@ class Lab:
 
     def hold(self, entry: LabBoard) -> Hold:
         if entry.id not in self._holds:
-            address = labfile.address(entry, self.path.parent)
-            self._holds[entry.id] = Hold(entry, address, labfile.power(entry), self.wait_s, self.say, self.lease_s)
+            home = self.path.parent
+            at, power = labfile.address(entry, home), labfile.power(entry)
+            hold = Hold(entry, at, power, self.wait_s, self.say, self.lease_s)
+            if entry.labgrid is not None:
+                abandoned = partial(unheld, entry)
+                hold.leasing = partial(lease, entry.labgrid, home=home, abandoned=abandoned, say=self.say)
+            self._holds[entry.id] = hold
         return self._holds[entry.id]
 
     def entry(self, name: str) -> LabBoard:

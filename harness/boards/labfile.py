@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from harness.boards.address import SshAddress
+from harness.boards.address import SshAddress, beside
+from harness.boards.energy import Hwmon, Joulescope, MeterEntry, Ppk2, Tegrastats
+from harness.boards.labgrid import LabgridEntry, lease
 from harness.boards.power import CommandPower, Power
 from harness.candidate import MAX_TOML, Strict, faults
 from harness.errors import InfraError
@@ -55,9 +59,11 @@ class LabBoard(Strict):
 
     id: str = Field(pattern=NAME)
     targets: tuple[str, ...] = Field(min_length=1)
-    address: Address
+    address: Address | None = None
+    labgrid: LabgridEntry | None = None  # in the place of an address
     capabilities: tuple[str, ...] = ()
     power: PowerCommands | None = None
+    meter: MeterEntry | None = None
     notes: str = ""
     quarantine: Quarantine | None = None
     python: str = Field("python3", pattern=r"^[A-Za-z0-9_.~/-]+$")
@@ -67,6 +73,12 @@ class LabBoard(Strict):
     )  # suffix of an artifact to runtime: {".plan" = "our_trt:open_model"}
     virtual: bool = False  # an emulated machine: its figures are an emulator's
     boot_s: float = Field(90.0, gt=0, le=3600)  # how long it may take to come back
+
+    @model_validator(mode="after")
+    def _reached_one_way(self) -> LabBoard:
+        if (self.address is None) == (self.labgrid is None):
+            raise ValueError("a board has either an address, or labgrid to ask for one")
+        return self
 
     @property
     def patience(self) -> float:
@@ -106,18 +118,30 @@ def read(path: Path) -> LabToml:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InfraError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        models = (LabToml, LabBoard, Address, PowerCommands, Quarantine)
+        models = (
+            LabToml, LabBoard, Address, PowerCommands, Quarantine, LabgridEntry, Hwmon, Tegrastats, Joulescope, Ppk2
+        )  # fmt: skip
         raise InfraError(f"{path}: {'; '.join(faults(error, models))}.") from error
 
 
-def address(board: LabBoard, folder: Path) -> SshAddress:
-    """Where it is reached, with paths made absolute from the folder of lab.toml."""
+def address(board: LabBoard, folder: Path) -> SshAddress | None:
+    """Where it is reached, with paths made absolute from the folder of lab.toml; None where labgrid tells it."""
     named = board.address
+    if named is None:
+        return None
+    keys = beside(folder, named.identity), beside(folder, named.known_hosts)
+    return SshAddress(named.user, named.host, named.port, *keys)
 
-    def place(name: str | None) -> Path | None:
-        return None if name is None else (folder / Path(name).expanduser()).absolute()
 
-    return SshAddress(named.user, named.host, named.port, place(named.identity), place(named.known_hosts))
+@contextmanager
+def reached(board: LabBoard, folder: Path) -> Iterator[SshAddress]:
+    """Where it is reached, for the length of a ``with``: a board of labgrid's is leased that long."""
+    known = address(board, folder)
+    if known is not None:
+        yield known
+    elif board.labgrid is not None:
+        with lease(board.labgrid, home=folder) as held:
+            yield held.ssh
 
 
 def power(board: LabBoard) -> Power | None:

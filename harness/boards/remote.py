@@ -8,6 +8,7 @@ the board, the moment and the remedy: never a verdict on a model.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,13 +20,15 @@ from harness.agent.wire import pack, unpack
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import vitals
 from harness.boards.clock import Stages, Turns, Warmup, sustained_from
+from harness.boards.energy import Meter, open_meter
 from harness.boards.hold import Hold
 from harness.boards.labfile import LabBoard
 from harness.boards.local import require_finite
 from harness.boards.ssh import CRASH, Lost
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import inspect
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets import rknn_perf
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Profile, Progress
 
 Value = TypeVar("Value")
 
@@ -83,7 +86,11 @@ class RemoteBoard(Board):
     def time(self, artifact: Artifact, frontend: FrontEnd, audio: Audio, rounds: int, seconds: float = 0.0) -> Stages:
         """By the board's clock. A timing that was interrupted begins anew: its halves had another temperature."""
 
+        tries = 0
+
         def measure() -> Stages:
+            nonlocal tries
+            tries += 1
             parts = self._parts(
                 "stages",
                 name=self._load(artifact),
@@ -95,7 +102,7 @@ class RemoteBoard(Board):
             marks = parts.marks(np.int64, 4)
             told = {**parts.vitals, "recoveries": list(self.hold.recoveries)}
             burst = sustained_from(marks, rounds) if seconds else 0
-            return Stages(marks, parts.warmups[0], burst, parts.throttled, told)
+            return Stages(marks, parts.warmups[0], burst, parts.throttled, told, parts.uncounted, tries)
 
         return self._kept(f"timing {_who(artifact)}", measure, artifact)
 
@@ -107,6 +114,25 @@ class RemoteBoard(Board):
             return Turns(parts.marks(np.float64, 2), (first, second), parts.throttled, parts.vitals)
 
         return self._kept(f"timing {_who(a)} against {b.recipe.id}", measure, a)
+
+    def profile(self, artifact: Artifact) -> Profile:
+        """By the runtime's own word, where it has one: of .rknn files, so far."""
+        if artifact.file.suffix != ".rknn":
+            return super().profile(artifact)
+
+        def measure() -> str:
+            name = self._load(artifact)
+            given = {"name": name, "token": self.hold.token, "values": math.prod(_shape(artifact))}
+            return str(self._ask("npu_time", "table", RSS_S, **given))
+
+        said = self._kept(f"asking for the time share of {_who(artifact)}", measure, artifact)
+        return rknn_perf.parse(said, f"{_who(artifact)} on {self.name}", self.evidence)
+
+    def meter(self, artifact: Artifact) -> Meter:
+        if self.entry.meter is None:
+            return super().meter(artifact)
+        self._kept("opening its power meter", lambda: None)  # labgrid tells the address only once the board is held
+        return open_meter(self.entry.meter, self.hold.address)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         def measure() -> int:
@@ -210,6 +236,7 @@ class _Parts:
         samples = [part["vitals"] for part in parts]
         governors = parts[0]["governors"]
         self.warmups = [Warmup(int(rounds), bool(settled)) for rounds, settled in parts[0]["warmup"]]
+        self.uncounted = len(self._marks) - 1  # a slice begins with a round that is not marked
         self.throttled = vitals.throttled(samples, governors)
         self.vitals = vitals.summary(samples, governors)
 

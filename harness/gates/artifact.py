@@ -12,7 +12,7 @@ from harness.candidate import Candidate
 from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
-from harness.targets.base import NOWHERE, Artifact, Logits, Node
+from harness.targets.base import NOWHERE, Artifact, Logits, Node, Profile
 from harness.verdict import Outcome
 
 MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
@@ -85,6 +85,24 @@ def layers(build: Build, artifact: Artifact) -> Row:
     limit = float(build.candidate.budgets(build.recipe).layers or 0)
     count = len(artifact.placement.nodes)
     return _at_most(_placed(build, artifact), "placement", "layers", count, limit, "layers", count)
+
+
+def cpu_share(build: Build, profile: Profile) -> Row:
+    """Percent of one inference's time that the CPU takes: one node there may outweigh all the others."""
+    limit = float(build.candidate.budgets(build.recipe).cpu_share or 0)
+    share = profile.share("cpu")
+    slowest = sorted(profile.ops, key=lambda op: op.us.get("cpu", 0.0), reverse=True)
+    named = ", ".join(f"{op.op} {op.us['cpu']:.0f} us" for op in slowest[:MOST_NAMED] if op.us.get("cpu", 0.0) > 0)
+    row = _at_most(
+        replace(build, evidence=profile.evidence.value, source=profile.source),
+        "placement",
+        "cpu time share",
+        share,
+        limit,
+        "%",
+        sum(op.calls for op in profile.ops),
+    )
+    return replace(row, detail=f"{row.detail}; on the CPU: {named or 'nothing'}")
 
 
 def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[], int]) -> Row:

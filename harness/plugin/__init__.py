@@ -20,6 +20,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     known = early_config.known_args_namespace
     if known.candidates or known.work or known.data or known.lab:
         rootdir.restore(early_config, args)
+    if known.candidates or early_config.getini("voxgate_candidates"):
+        # labgrid's own plugin has fixtures of our names, and skips in silence where it is given no environment.
+        early_config.pluginmanager.unregister(name="labgrid")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -74,7 +74,7 @@ def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown"):
+    if gate in ("layers", "slowdown", "energy_mj", "cpu_share"):
         return getattr(budgets, gate) is not None
     if gate in ("latency_ms", "end_to_end_ms"):
         return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards.clock import Stages, Turns, stages, turns
+from harness.boards.energy import Meter
 from harness.candidate import Candidate, Recipe
 from harness.errors import NotMeasured
 
@@ -66,6 +67,29 @@ class Placement:
     @property
     def fallbacks(self) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.fallback)
+
+
+@dataclass(frozen=True, slots=True)
+class OpTime:
+    """How long all nodes of one operator take in one inference: microseconds by unit."""
+
+    op: str
+    calls: int
+    us: dict[str, float]  # unit (npu, cpu, ...) to microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time of one inference goes, as the runtime on a board says it."""
+
+    ops: tuple[OpTime, ...]
+    evidence: Evidence
+    source: str  # who says so
+
+    def share(self, unit: str) -> float:
+        """Percent of the time that ``unit`` takes."""
+        whole = sum(sum(op.us.values()) for op in self.ops)
+        return 100 * sum(op.us.get(unit, 0.0) for op in self.ops) / whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +206,20 @@ class Board(ABC):
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def profile(self, artifact: Artifact) -> Profile:
+        """Where the time of one inference goes. Raises NotMeasured."""
+        raise NotMeasured(
+            f"time share of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a board whose runtime "
+            f"tells what takes the time; {self.name} does not."
+        )
+
+    def meter(self, artifact: Artifact) -> Meter:
+        """What tells this board's power. Raises NotMeasured."""
+        raise NotMeasured(
+            f"energy of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a power meter; "
+            "name that of a lab board in lab.toml (docs/lab.md, Energy)."
+        )
 
     @property
     def _not_measured(self) -> str:

@@ -7,7 +7,7 @@ is an error. Columns are found by their header: their order differs between vers
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -65,7 +65,7 @@ def parse(log: str, subject: str) -> Compiled:
     """Layers and memory of the last build in ``log``; ToolchainError when any part is not understood."""
     try:
         lines = [PREFIX.sub("", line).rstrip() for line in log.splitlines()]
-        layers = tuple(_layers(_table(lines)))
+        layers = tuple(_layers(block(lines)))
         _complete(layers)
         memory = {kind: round(float(size) * UNIT[unit]) for kind, size, unit in MEMORY.findall("\n".join(lines))}
         return Compiled(layers, memory["Internal"], memory["Weight"])
@@ -82,13 +82,13 @@ def _not_understood(subject: str, fault: str) -> ToolchainError:
     )
 
 
-def _table(lines: list[str]) -> list[str]:
-    """Header and rows between the rules that follow the last title."""
-    titles = [number for number, line in enumerate(lines) if line.strip() == TITLE]
+def block(lines: Sequence[str], title: str = TITLE) -> list[str]:
+    """Header and rows between the rules that follow the last ``title``; ValueError where they are cut short."""
+    titles = [number for number, line in enumerate(lines) if line.strip() == title]
     if not titles:
         raise ValueError("there is none in its output")
     blocks = [
-        list(block) for rule, block in groupby(lines[titles[-1] + 1 :], lambda line: bool(RULE.match(line))) if not rule
+        list(part) for rule, part in groupby(lines[titles[-1] + 1 :], lambda line: bool(RULE.match(line))) if not rule
     ]
     rules = sum(bool(RULE.match(line)) for line in lines[titles[-1] + 1 :])
     if rules < 3 or len(blocks) < 2:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from harness.errors import NotMeasured
-from harness.gates.artifact import MOST_NAMED, footprint, layers, parity, placement
+from harness.gates.artifact import MOST_NAMED, cpu_share, footprint, layers, parity, placement
 from harness.gates.base import Build
-from harness.targets.base import NOWHERE, Artifact, Evidence, Node, Placement, Sizes
+from harness.targets.base import NOWHERE, Artifact, Evidence, Node, OpTime, Placement, Profile, Sizes
 from harness.verdict import Outcome
 from tests.gates.conftest import MakeBuild
 
@@ -145,3 +145,24 @@ def test_one_differing_logit_decides_float_parity(build: MakeBuild, difference: 
     row = parity(build("parity = 0.1"), golden, converted)
     assert (row.gate, row.outcome, row.n) == ("conversion", expected, 5)
     assert row.value == pytest.approx(difference, rel=1e-4, nan_ok=True)
+
+
+def profile(pow_us: float = 640.0) -> Profile:
+    pow_ = OpTime("Pow", 2, {"cpu": pow_us, "gpu": 0.0, "npu": 0.0})
+    return Profile((OpTime("Conv", 9, {"cpu": 0.0, "gpu": 0.0, "npu": 360.0}), pow_), Evidence.BOARD, "eval_perf")
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(65, Outcome.PASS), (64, Outcome.PASS), (63, Outcome.FAIL)])
+def test_the_share_of_time_on_the_cpu_is_judged_and_its_operators_named(
+    build: MakeBuild, limit: float, expected: Outcome
+) -> None:
+    row = cpu_share(build(f"cpu_share = {limit}"), profile())
+    assert (row.outcome, row.value, row.unit, row.n) == (expected, 64, "%", 11)
+    assert (row.evidence, row.source) == ("board", "eval_perf")
+    assert row.detail.endswith("on the CPU: Pow 640 us")
+
+
+def test_no_time_on_the_cpu_keeps_any_limit(build: MakeBuild) -> None:
+    row = cpu_share(build("cpu_share = 0"), profile(0))
+    assert (row.outcome, row.value) == (Outcome.PASS, 0)
+    assert row.detail.endswith("on the CPU: nothing")
