@@ -153,6 +153,9 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = {}
 
 
+MODELS = (ModelToml, Head, Recipe, Calibration, Allow, Floor, Margins, LatencyBudget, Budgets, FrontEnd)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A model that wants to be released. ``house`` holds its golden and corpora."""
@@ -261,7 +264,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise CandidateError(f"{path}: {'; '.join(_faults(error))}.") from error
+        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
     _check(candidate, path)
     return candidate
 
@@ -302,22 +305,17 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
+def faults(error: ValidationError, models: Sequence[type[BaseModel]]) -> Iterator[str]:
+    """Every fault of a file in words; unknown keys with the nearest of the ``models`` that make it up."""
+    known = {name for model in models for name in model.model_fields}
     for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"]) or "model.toml"
+        where = ".".join(str(part) for part in fault["loc"]) or "the whole"
         if fault["type"] == "extra_forbidden":
             key = str(fault["loc"][-1])
-            yield f"unknown key {where}{nearest(key, _all_keys())}"
+            yield f"unknown key {where}{nearest(key, known)}"
         else:
             message = fault["msg"].removeprefix("Value error, ")
             yield f"{where}: {message} (found {_short(fault.get('input'))})"
-
-
-def _all_keys() -> set[str]:
-    models: tuple[type[BaseModel], ...] = (
-        ModelToml, Head, Recipe, Calibration, Allow, Floor, Margins, LatencyBudget, Budgets, FrontEnd,
-    )  # fmt: skip
-    return {name for model in models for name in model.model_fields}
 
 
 def _short(value: object) -> str:

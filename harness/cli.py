@@ -11,18 +11,16 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import __version__
+from harness import __version__, lab_command
 from harness.errors import VoxgateError
+from harness.terminal import print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from harness.candidate import Candidate
     from harness.run import Run
 
 OK, FAULT = 0, 2
 ASK_DOCTOR = "Run: voxgate doctor"
-MOST_COLUMNS = 100_000  # of a table in a pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("name", help="the target it builds for, as rk3588")
     install.set_defaults(call=_toolchain_install)
     toolchain.add_parser("list", help="what there is and what is installed").set_defaults(call=_toolchain_list)
+    lab_command.add(commands.add_parser("lab", help="boards").add_subparsers(metavar="WHAT", required=True))
     return parser
 
 
@@ -123,7 +122,7 @@ def _placement(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(placement.as_json(candidate, builds), indent=1))
     else:
-        _print(placement.table(candidate, builds))
+        print_table(placement.table(candidate, builds))
         print("\n".join(placement.conclusions(candidate, builds)))
     if not any(placed.artifact for placed in builds):
         raise Unsupported(f"no placement of {candidate.name} is known here. {ASK_DOCTOR}")
@@ -139,7 +138,7 @@ def _doctor(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(doctor.as_json(registry(), names), indent=1))
     else:
-        _print(doctor.table(registry(), names))
+        print_table(doctor.table(registry(), names))
 
 
 def _opened(options: argparse.Namespace, stage: str) -> tuple[Candidate, Run]:
@@ -154,18 +153,6 @@ def _opened(options: argparse.Namespace, stage: str) -> tuple[Candidate, Run]:
     run = Run(folder=work / stage, cache=Cache(work / "cache"), data=options.data)
     run.ready(candidate)
     return candidate, run
-
-
-def _print(table: Table) -> None:
-    """A table folded at the terminal's width; a pipe has none, so there every row is one line."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=MOST_COLUMNS)
-    with console.capture() as printed:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def _house(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from harness.audio.frontend import Audio, FrontEnd
-from harness.boards.clock import Call, Clock, Samples, Warmup, timed, warm_up
+from harness.boards.clock import Call, Clock, Samples, Stages, Turns, Warmup, stages, turns
 from harness.targets.base import Infer
 
 SUFFICIENT = 0.99  # confidence that decides how many samples a percentile needs (MLPerf loadgen)
@@ -29,12 +29,15 @@ STEADY = 0.05  # of the median: how far the first and last third of the samples 
 class Latency:
     """Milliseconds of single rounds, in order.
 
-    ``settled`` when the warm-up ended by agreement and the samples did not drift afterwards.
+    ``settled`` when the warm-up ended by agreement and the samples did not drift afterwards;
+    ``throttled`` says what slowed the board meanwhile, in words.
     """
 
     samples_ms: Samples
     warmup: int  # rounds before the first sample
     settled: bool
+    throttled: str = ""
+    burst_ms: float | None = None  # median before a sustained load had its effect; None where none was asked for
 
     @property
     def worst_ms(self) -> float:
@@ -109,8 +112,12 @@ def steady(samples: Samples) -> bool:
     return drift <= STEADY * float(np.median(samples))
 
 
-def _latency(samples: Samples, warmup: Warmup) -> Latency:
-    return Latency(samples, warmup.rounds, warmup.settled and steady(samples))
+def _latency(samples: Samples, warmup: Warmup, throttled: str, burst: Samples | None = None) -> Latency:
+    return Latency(samples, warmup.rounds, warmup.settled and steady(samples), throttled, _burst(burst))
+
+
+def _burst(samples: Samples | None) -> float | None:
+    return float(np.median(samples)) if samples is not None and len(samples) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +134,19 @@ def end_to_end(
     frontend: FrontEnd, audio: Audio, infer: Infer, rounds: int, clock: Clock = time.perf_counter_ns
 ) -> EndToEnd:
     """Time front end, inference and decision of ``rounds`` windows of ``audio`` ``(n, samples)``, in turn."""
-    marks = np.zeros((rounds, 4), np.int64)
+    return latencies(stages(frontend.features, infer, audio, rounds, clock=clock))
 
-    def once(i: int) -> tuple[int, int, int, int]:
-        wave = audio[i % len(audio)]
-        start = clock()
-        features = frontend.features(wave)
-        fronted = clock()
-        logits = infer(features)
-        inferred = clock()
-        int(np.argmax(logits))
-        return start, fronted, inferred, clock()
 
-    warm = warm_up(once, clock=clock)
-    for i in range(rounds):
-        marks[i] = once(i)
-    total = _latency((marks[:, 3] - marks[:, 0]) / 1e6, warm)
-    parts = np.diff(marks, axis=1) / 1e6
+def latencies(taken: Stages) -> EndToEnd:
+    """What a board's marks come to. Of a sustained load its last third is judged, and the burst before told."""
+    late = taken.marks[taken.burst :]
+    early = taken.marks[: taken.burst]
+    total = _latency((late[:, 3] - late[:, 0]) / 1e6, taken.warmup, taken.throttled, (early[:, 3] - early[:, 0]) / 1e6)
+    parts, bursts = np.diff(late, axis=1) / 1e6, np.diff(early, axis=1) / 1e6
     # The decision takes microseconds: its own drift would be that of the clock, so the whole decides.
-    front, inference, decision = (Latency(part, warm.rounds, total.settled) for part in parts.T)
+    front, inference, decision = (
+        replace(total, samples_ms=part, burst_ms=_burst(burst)) for part, burst in zip(parts.T, bursts.T, strict=True)
+    )
     return EndToEnd(total, front, inference, decision)
 
 
@@ -159,19 +160,17 @@ class Ratio:
 
 
 def interleave(a: Call, b: Call, rounds: int, confidence: float = 0.95) -> Ratio:
-    """Time ``a`` and ``b`` side by side, so that a busy host slows both alike.
+    """Time ``a`` and ``b`` side by side in this process."""
+    return ratio(turns(a, b, rounds), confidence)
 
-    Which goes first alternates; the ratio is the median over rounds of a's time to b's.
-    """
-    warm_a, warm_b = warm_up(a), warm_up(b)
-    samples = np.empty((rounds, 2))
-    for i in range(rounds):
-        for which in (0, 1) if i % 2 == 0 else (1, 0):
-            samples[i, which] = timed((a, b)[which], 1)[0]
+
+def ratio(taken: Turns, confidence: float = 0.95) -> Ratio:
+    """The median over rounds of one call's time to the other's."""
+    ours, theirs = taken.samples_ms.T
     return Ratio(
-        _latency(samples[:, 0], warm_a),
-        _latency(samples[:, 1], warm_b),
-        percentile(samples[:, 0] / samples[:, 1], 0.5, confidence),
+        _latency(ours, taken.warmups[0], taken.throttled),
+        _latency(theirs, taken.warmups[1], taken.throttled),
+        percentile(ours / theirs, 0.5, confidence),
     )
 
 

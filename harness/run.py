@@ -18,17 +18,18 @@ from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.boards.lab import Lab
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
-from harness.measure import EndToEnd, Ratio, end_to_end, environment, interleave
+from harness.measure import EndToEnd, Ratio, environment, latencies, ratio
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Features, Logits, Progress
+from harness.targets.base import Artifact, Board, Features, Logits, Progress
 from harness.targets.registry import registry
 
 Value = TypeVar("Value")
@@ -37,6 +38,7 @@ FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnx
 PARITY_CLIPS = 200
 TIMED_CLIPS = 64
 UNKNOWN = "unknown"
+FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
 FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
 
 
@@ -50,6 +52,8 @@ class Run:
     seed: int = 0
     golden_mode: str = "check"
     rounds: int = 700
+    lab: Lab | None = None  # boards to run on, in place of the targets' own
+    sustain_s: float = 0.0  # of a load to time under; 0 for a burst
     toolchains: bool = True  # install a missing vendor toolchain when it is first needed
     say: Progress = lambda _: None
     _memory: dict[Hashable, Any] = field(default_factory=dict)
@@ -109,6 +113,11 @@ class Run:
     def rss(self, candidate: Candidate, recipe: Recipe) -> int:
         """Bytes of resident memory the artifact takes. Raises NotMeasured."""
         return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+
+    def board(self, candidate: Candidate, recipe: Recipe) -> Board:
+        """Where the build runs: the lab's board for it, else the target's own here."""
+        found = self.lab.board(recipe.target, build_name(candidate, recipe)) if self.lab and recipe != FLOAT else None
+        return found or registry()[recipe.target].board(recipe)
 
     def margins(self, candidate: Candidate) -> list[Slice]:
         groups = self.corpus(candidate).groups
@@ -250,21 +259,26 @@ class Run:
         return artifact
 
     def _run(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
-        # One call for all conditions: an emulator builds its graph anew in every call.
         names = conditions(candidate)
         features = [self.features(candidate, condition) for condition in names]
+        if self.board(candidate, recipe).piecewise:  # a board that is lost then keeps what it finished
+            parts = [self._infer(candidate, recipe, part) for part in features]
+            return dict(zip(names, parts, strict=True))
+        # One call for all conditions: an emulator builds its graph anew in every call.
         logits = self._infer(candidate, recipe, np.concatenate(features))
         return dict(zip(names, np.split(logits, len(names)), strict=True))
 
     def _infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
         artifact = self.artifact(candidate, recipe)
-        board = registry()[recipe.target].board(recipe)
+        board = self.board(candidate, recipe)
 
         def make(folder: Path) -> None:
             self.say(f"running {candidate.name} {recipe.id} on {board.name}: {len(features)} windows")
             np.save(folder / "logits.npy", board.run(artifact, features, self.say), allow_pickle=False)
 
-        entry = self.cache.entry("outputs", digest(artifact.key, features.shape, features.tobytes()), make)
+        identity = board.identity()
+        board_key = [identity] if identity else []
+        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, features.tobytes()), make)
         return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
 
     def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
@@ -274,31 +288,43 @@ class Run:
         return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
 
     def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
-        artifact = self.artifact(candidate, recipe)
-        infer = registry()[recipe.target].board(recipe).open(artifact)
-        self.say(f"timing {candidate.name} {recipe.id}: {self.rounds} rounds")
-        audio = self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS]
-        found = end_to_end(candidate.frontend, np.array(audio), infer, self.rounds)
+        artifact, board = self.artifact(candidate, recipe), self.board(candidate, recipe)
+        lasting = f", {self.sustain_s:g} s long" if self.sustain_s else ""
+        self.say(f"timing {candidate.name} {recipe.id} on {board.name}: {self.rounds} rounds{lasting}")
+        audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
+        taken = board.time(artifact, candidate.frontend, audio, self.rounds, self.sustain_s)
+        found = latencies(taken)
         parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
-        self.write(f"{candidate.name}/{recipe.id}/timings", {"ms": parts, "environment": environment()})
+        self._write_timings(candidate, recipe, "timings", board, taken.throttled, taken.vitals, parts)
         return found
 
     def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
-        target = registry()[recipe.target]
-        board, own = target.board(recipe), target.float_recipe(recipe)
-        quantized = board.open(self.artifact(candidate, recipe))
-        plain = board.open(self.artifact(candidate, own))
-        self.say(f"timing {candidate.name} {recipe.id} against {own.id}: {self.rounds} rounds")
+        own, board = registry()[recipe.target].float_recipe(recipe), self.board(candidate, recipe)
+        quantized, plain = self.artifact(candidate, recipe), self.artifact(candidate, own)
+        self.say(f"timing {candidate.name} {recipe.id} against {own.id} on {board.name}: {self.rounds} rounds")
         windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
-        count = len(windows)
-        confidence = candidate.budgets(recipe).confidence
-        return interleave(
-            lambda i: quantized(windows[i % count]), lambda i: plain(windows[i % count]), self.rounds, confidence
-        )
+        taken = board.time_in_turns(quantized, plain, windows, self.rounds)
+        parts = {name: column.tolist() for name, column in zip(("own", "float"), taken.samples_ms.T, strict=True)}
+        self._write_timings(candidate, recipe, "turns", board, taken.throttled, taken.vitals, parts)
+        return ratio(taken, candidate.budgets(recipe).confidence)
+
+    def _write_timings(
+        self,
+        candidate: Candidate,
+        recipe: Recipe,
+        name: str,
+        board: Board,
+        throttled: str,
+        vitals: dict[str, Any],
+        parts: dict[str, list[float]],
+    ) -> None:
+        about = {"name": board.name, "evidence": board.evidence.value, "throttled": throttled, "vitals": vitals}
+        record = {"ms": parts, "board": about, "environment": environment()}
+        self.write(f"{candidate.name}/{recipe.id}/{name}", record)
 
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
         window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
-        return registry()[recipe.target].board(recipe).rss(self.artifact(candidate, recipe), window)
+        return self.board(candidate, recipe).rss(self.artifact(candidate, recipe), window)
 
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
@@ -315,6 +341,11 @@ def conditions(candidate: Candidate) -> list[str]:
                 f"there are {', '.join(CONDITIONS)}."
             )
     return list(candidate.head.conditions) or list(CONDITIONS)
+
+
+def build_name(candidate: Candidate, recipe: Recipe) -> str:
+    """What a lab chooses a board by: the same for a recipe and its float path, which is timed beside it."""
+    return f"{candidate.name} {recipe.id.removesuffix(FLOAT_SUFFIX)}"
 
 
 def relabel(corpus: Corpus, candidate: Candidate) -> Corpus:

@@ -1,7 +1,7 @@
 """The front end: audio in, features out, one definition for host and board.
 
-The arithmetic is kaldi-native-fbank's (Apache-2.0, wheels for x86_64 and aarch64), so the board
-runs the very same library on the very same options.
+The arithmetic is kaldi-native-fbank's (Apache-2.0, wheels for x86_64 and aarch64), called by
+``harness.agent.frontend``: the board runs the very same lines.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.agent.frontend import compute, computer
 from harness.errors import CandidateError
 
 Features = npt.NDArray[np.float32]
@@ -79,16 +80,7 @@ class FrontEnd(BaseModel):
 
         ``audio`` is ``(samples,)``, int16 or float32 in [-1, 1]; returns ``(frames, bins)``.
         """
-        wave = audio.astype(np.float32)
-        if audio.dtype != np.int16:
-            wave *= 32768.0
-        computer = self._computer()
-        computer.accept_waveform(self.sample_rate, wave)
-        computer.input_finished()
-        rows = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
-        if not rows:
-            raise ValueError(f"{audio.shape[0]} samples are shorter than one frame of {self.frame_length_ms:g} ms")
-        return (np.stack(rows).astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
+        return compute(self, self._computer(), audio)
 
     def batch(self, audio: Audio) -> Features:
         """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
@@ -97,25 +89,8 @@ class FrontEnd(BaseModel):
         return np.stack([self.features(wave) for wave in audio])
 
     def _computer(self) -> Any:
-        import kaldi_native_fbank as knf  # lazily: the import costs more than parsing a model.toml
-
-        options = knf.MfccOptions() if self.kind == "mfcc" else knf.FbankOptions()
-        frame = options.frame_opts
-        frame.dither = 0.0  # dither is random: figures would not repeat
-        frame.samp_freq = self.sample_rate
-        frame.frame_length_ms = self.frame_length_ms
-        frame.frame_shift_ms = self.frame_shift_ms
-        frame.preemph_coeff = self.preemphasis
-        frame.window_type = self.window
-        frame.snip_edges = True
-        frame.remove_dc_offset = True
-        options.mel_opts.num_bins = self.mel_bins
-        options.mel_opts.low_freq = self.low_hz
-        options.mel_opts.high_freq = self.high_hz
-        if self.kind == "mfcc":
-            options.num_ceps = self.cepstra
         try:
-            return knf.OnlineMfcc(options) if self.kind == "mfcc" else knf.OnlineFbank(options)
+            return computer(self)
         except ValueError as error:
             raise CandidateError(
                 f"[frontend] cannot be computed by kaldi-native-fbank: {error} With frames of "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from harness.candidate import LatencyBudget
 from harness.gates.base import Build
 from harness.measure import Latency, Ratio, percentile
@@ -17,7 +19,8 @@ def judge(build: Build, latency: Latency, which: str) -> list[Row]:
     """Every percentile that ``latency_ms`` (inference alone) or ``end_to_end_ms`` limits.
 
     PASS when its upper bound keeps the budget, FAIL when its lower bound breaks it, INCONCLUSIVE
-    between, where rounds are too few for the percentile, or in place of FAIL where timings never settled.
+    between, where rounds are too few for the percentile, in place of FAIL where timings never settled, and
+    wherever the board was throttled; but a sustained load may throttle it and still keep the budget.
     """
     budget: LatencyBudget = getattr(build.candidate.budgets(build.recipe), which)
     what = "end to end" if which == "end_to_end_ms" else "inference"
@@ -40,6 +43,9 @@ def slowdown(build: Build, ratio: Ratio) -> Row:
     outcome = Outcome.PASS if high <= limit else Outcome.FAIL if low > limit else Outcome.INCONCLUSIVE
     interval = f"{ratio.median.value:.3g} times [{low:.3g}, {high:.3g}]"
     detail = f"{part} {interval}, limit at most {limit:g} times, n={ratio.median.n} rounds side by side"
+    if ratio.a.throttled:
+        detail += _throttled(ratio.a)
+        outcome = Outcome.INCONCLUSIVE
     return row(outcome=outcome, detail=detail)
 
 
@@ -54,7 +60,18 @@ def _judge(build: Build, latency: Latency, name: str, part: str, limit: float) -
     outcome = Outcome.PASS if found.high <= limit else Outcome.FAIL if found.low > limit else Outcome.INCONCLUSIVE
     interval = f"{found.value:.3g} ms [{found.low:.3g}, {found.high:.3g}]"
     detail = f"{part} {interval}, limit at most {limit:g} ms, n={len(latency.samples_ms)} rounds"
+    if latency.burst_ms is not None:
+        change = float(np.median(latency.samples_ms)) / latency.burst_ms - 1
+        detail += f", under sustained load ({change:+.1%} against the burst before, p50 {latency.burst_ms:.3g} ms)"
     if not latency.settled:
         detail += ", timings drifted during the run"
         outcome = Outcome.INCONCLUSIVE if outcome is Outcome.FAIL else outcome
+    if latency.throttled:
+        detail += _throttled(latency)
+        kept = outcome is Outcome.PASS and latency.burst_ms is not None
+        outcome = outcome if kept else Outcome.INCONCLUSIVE
     return row(outcome=outcome, detail=detail)
+
+
+def _throttled(latency: Latency) -> str:
+    return f", but the board was throttled, so this is not the model's time: {latency.throttled}"

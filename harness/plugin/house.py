@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards.lab import Lab
+from harness.boards.lab import load as load_lab
 from harness.cache import Cache, disk_error
 from harness.candidate import Candidate, Recipe, find_candidates
 from harness.errors import Unsupported, VoxgateError
@@ -43,6 +45,11 @@ class House:
         return {candidate.name: candidate for candidate in find_candidates(self.options.candidates)}
 
     @cached_property
+    def lab(self) -> Lab | None:
+        """The boards of ``--lab``. Raises InfraError where its file is unusable."""
+        return load_lab(self.options.lab, self.options.lab_needs, self.say) if self.options.lab else None
+
+    @cached_property
     def run(self) -> Run:
         return Run(
             folder=self.folder,
@@ -51,6 +58,8 @@ class House:
             seed=self.options.seed,
             golden_mode=self.options.golden,
             rounds=self.options.rounds,
+            lab=self.lab,
+            sustain_s=self.options.sustain_s,
             toolchains=self.options.toolchains == "auto",
             say=self.say,
         )

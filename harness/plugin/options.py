@@ -15,6 +15,7 @@ from harness.targets.registry import registry
 
 MARK_WORDS = re.compile(r"[A-Za-z_][\w.]*")
 LOGIC = {"and", "or", "not", "True", "False", "None"}
+MOST_MINUTES = 120
 SHARED_DATA = Path("..") / "shared" / "data"
 
 
@@ -31,6 +32,9 @@ class Options:
     toolchains: Literal["auto", "never"]
     seed: int
     rounds: int
+    lab: Path | None
+    lab_needs: tuple[str, ...]
+    sustain_s: float
 
 
 def add(parser: pytest.Parser) -> None:
@@ -67,6 +71,18 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--rounds", type=int, default=700, metavar="N", help="timed inferences a build (default: 700; p99 needs 662)"
     )
+    group.addoption("--lab", metavar="FILE", help="lab.toml: boards to run on, in place of this machine and simulators")
+    group.addoption(
+        "--lab-needs", action="append", default=[], metavar="CAPABILITY", help="only boards that have it; repeatable"
+    )
+    group.addoption(
+        "--sustain",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="time under a load of this length, and judge its last third (default: a burst)",
+    )
+    parser.addini("voxgate_lab", "as --lab", default="")
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
     parser.addini("voxgate_data", "as --data", default="")
@@ -80,6 +96,8 @@ def read(config: pytest.Config) -> Options:
         _may_update(config)
     if config.getoption("--rounds") < 1:
         raise pytest.UsageError("--rounds must be at least 1.")
+    if not 0 <= config.getoption("--sustain") <= MOST_MINUTES:
+        raise pytest.UsageError(f"--sustain takes 0 to {MOST_MINUTES} minutes.")
     return Options(
         candidates=tuple(given or config.getini("voxgate_candidates")),
         work=_folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate",
@@ -90,6 +108,9 @@ def read(config: pytest.Config) -> Options:
         toolchains=config.getoption("--toolchains"),
         seed=config.getoption("--bootstrap-seed"),
         rounds=config.getoption("--rounds"),
+        lab=_folder(config, "--lab", "voxgate_lab"),
+        lab_needs=tuple(config.getoption("--lab-needs")),
+        sustain_s=60 * config.getoption("--sustain"),
     )
 
 

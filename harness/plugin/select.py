@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.boards.labfile import LabBoard
 from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
 from harness.plugin.house import House
+from harness.run import build_name
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
@@ -32,7 +34,8 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     for candidate, recipe in _builds(house, gate):
         base = (candidate.name, recipe.target, recipe.name)
         for values in _rows(house, candidate, recipe, gate) if "slice_id" in names else [()]:
-            params.append(pytest.param(*base, *values, marks=_marks(recipe), id="-".join((*base, *values))))
+            marks = _marks(house, candidate, recipe)
+            params.append(pytest.param(*base, *values, marks=marks, id="-".join((*base, *values))))
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
 
 
@@ -95,6 +98,8 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
         yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)
 
 
-def _marks(recipe: Recipe) -> list[pytest.MarkDecorator]:
+def _marks(house: House, candidate: Candidate, recipe: Recipe) -> list[pytest.MarkDecorator]:
     # One board is used by one worker.
-    return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(recipe.target)]
+    found = house.lab.chosen(recipe.target, build_name(candidate, recipe)) if house.lab else None
+    board = found.id if isinstance(found, LabBoard) else recipe.target
+    return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(board)]

@@ -38,6 +38,7 @@ def open_house(config: pytest.Config, chosen: Options) -> None:
         raise pytest.UsageError(str(error)) from error
     house = House(options=chosen, say=_speaker(config), folder=folder)
     config.stash[HOUSE] = house
+    _checked(house, lambda: house.lab)
     configure_results(config, folder)
     if not worker and getattr(config.option, "numprocesses", None):
         _checked(house, lambda: house.candidates)  # the controller collects nothing: look before workers start
@@ -136,7 +137,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     house = session.config.stash.get(HOUSE, None)
-    if house is None or hasattr(session.config, "workerinput"):
+    if house is None:
+        return
+    if house.lab is not None:
+        house.lab.release()
+    if hasattr(session.config, "workerinput"):
         return
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:

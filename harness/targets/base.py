@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness.audio.frontend import Audio, FrontEnd
+from harness.boards.clock import Stages, Turns, stages, turns
 from harness.candidate import Candidate, Recipe
 from harness.errors import NotMeasured
 
@@ -114,8 +116,9 @@ class Job:
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
-    name: ClassVar[str]  # as tables show it beside the evidence
-    evidence: ClassVar[Evidence]
+    name: str  # as tables show it beside the evidence
+    evidence: Evidence
+    piecewise: bool = False  # whether ``run`` may be called for a part at a time: what is done is then kept
 
     @abstractmethod
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
@@ -130,6 +133,23 @@ class Board(ABC):
         Raises NotMeasured where the board's time means nothing (an emulator).
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def identity(self) -> dict[str, str]:
+        """What, beside artifact and features, its outputs depend on: part of the key they are kept under."""
+        return {}
+
+    def time(self, artifact: Artifact, frontend: FrontEnd, audio: Audio, rounds: int, seconds: float = 0.0) -> Stages:
+        """Front end, inference and decision of windows of ``audio`` ``(n, samples)``, by the board's own clock.
+
+        At least ``rounds`` of them; with ``seconds``, a sustained load of that length. Raises NotMeasured.
+        """
+        return stages(frontend.features, self.open(artifact), audio, rounds, seconds)
+
+    def time_in_turns(self, a: Artifact, b: Artifact, windows: Features, rounds: int) -> Turns:
+        """One inference of each, in turns, on the same windows, by the board's own clock. Raises NotMeasured."""
+        first, second = self.open(a), self.open(b)
+        count = len(windows)
+        return turns(lambda i: first(windows[i % count]), lambda i: second(windows[i % count]), rounds)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""

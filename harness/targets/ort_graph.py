@@ -7,16 +7,15 @@ optimized, since it may fuse a quantized node, leave it in float, or quantize on
 from __future__ import annotations
 
 import math
-import platform
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
 
+from harness.agent.runtimes import session_options
 from harness.errors import ToolchainError
 from harness.targets.base import Evidence, Node, Placement, Sizes
 from harness.targets.liveness import peak_live
@@ -56,28 +55,6 @@ class Value:
 
     dtype: str
     size: int | None
-
-
-def session_options() -> onnxruntime.SessionOptions:
-    """What every session here runs with: one thread, and the same integer sums on every CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if _saturates():  # uint8 weights avoid it, 1.7 times as slow: not where it is not needed
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return options
-
-
-@cache
-def _saturates() -> bool:
-    """Whether uint8 x int8 kernels overflow their int16 sums here: x64 without VNNI, or not known."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    try:
-        return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return True
 
 
 def read(model: Path, scratch: Path, int8: bool) -> tuple[Placement, Sizes]:

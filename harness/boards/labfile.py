@@ -1,0 +1,120 @@
+"""lab.toml: the boards of a lab, where they are reached, what they can do, and which are out of order."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from harness.boards.address import SshAddress
+from harness.boards.power import CommandPower, Power
+from harness.candidate import MAX_TOML, Strict, faults
+from harness.errors import InfraError
+
+Command = tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"
+
+
+class Address(Strict):
+    """An account reached by ssh; paths are relative to lab.toml, ``~`` is the user's home."""
+
+    user: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+    host: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
+    port: int = Field(22, ge=1, le=65535)
+    identity: str | None = Field(None, pattern=r'^[^"\n]+$')
+    known_hosts: str | None = Field(None, pattern=r'^[^"\n]+$')
+
+
+class PowerCommands(Strict):
+    """Commands that switch a board, as lists of arguments; ``cycle`` alone will do."""
+
+    on: Command = ()
+    off: Command = ()
+    cycle: Command = ()
+
+    @model_validator(mode="after")
+    def _enough(self) -> PowerCommands:
+        if not self.cycle and not (self.on and self.off):
+            raise ValueError("power needs cycle, or both on and off")
+        return self
+
+
+class Quarantine(Strict):
+    """Why a board is not to be used, and the last day of that."""
+
+    reason: str = Field(min_length=4)
+    until: date
+
+
+class LabBoard(Strict):
+    """One board."""
+
+    id: str = Field(pattern=NAME)
+    targets: tuple[str, ...] = Field(min_length=1)
+    address: Address
+    capabilities: tuple[str, ...] = ()
+    power: PowerCommands | None = None
+    notes: str = ""
+    quarantine: Quarantine | None = None
+    python: str = Field("python3", pattern=r"^[A-Za-z0-9_.~/-]+$")
+    folder: str = Field("/var/tmp/voxgate", pattern=r"^/[^\n]+$")  # noqa: S108  (on the board; one for all its users)
+    runtimes: dict[str, str] = Field(
+        default_factory=dict
+    )  # suffix of an artifact to runtime: {".plan" = "our_trt:open_model"}
+    virtual: bool = False  # an emulated machine: its figures are an emulator's
+    boot_s: float = Field(90.0, gt=0, le=3600)  # how long it may take to come back
+
+    def out_of_order(self, today: date | None = None) -> str:
+        """Why it is not to be used today, or an empty string."""
+        held = self.quarantine
+        if held is None or held.until < (today or date.today()):
+            return ""
+        return f"{self.id} is quarantined until {held.until}: {held.reason}"
+
+
+class LabToml(Strict):
+    wait_s: float = Field(0.0, ge=0, le=86400)  # how long a run waits for a board that another one holds
+    board: tuple[LabBoard, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> LabToml:
+        ids = [board.id for board in self.board]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"boards declared twice: {', '.join(twice)}")
+        return self
+
+
+def read(path: Path) -> LabToml:
+    """The lab. Raises InfraError with every fault of its file."""
+    try:
+        if path.stat().st_size > MAX_TOML:
+            raise InfraError(f"{path} is larger than {MAX_TOML // 1024} KiB; a lab.toml holds no data.")
+        return LabToml.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InfraError(f"--lab {path}: {error.strerror or error}. See docs/lab.md for one to start from.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InfraError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        models = (LabToml, LabBoard, Address, PowerCommands, Quarantine)
+        raise InfraError(f"{path}: {'; '.join(faults(error, models))}.") from error
+
+
+def address(board: LabBoard, folder: Path) -> SshAddress:
+    """Where it is reached, with paths made absolute from the folder of lab.toml."""
+    named = board.address
+
+    def place(name: str | None) -> Path | None:
+        return None if name is None else (folder / Path(name).expanduser()).absolute()
+
+    return SshAddress(named.user, named.host, named.port, place(named.identity), place(named.known_hosts))
+
+
+def power(board: LabBoard) -> Power | None:
+    """Its switch, where it has one."""
+    if board.power is None:
+        return None
+    return CommandPower(board.id, board.power.on, board.power.off, board.power.cycle)
