@@ -12,11 +12,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.boards.virtual import keys
-from harness.boards.virtual.board import SHIFT, VirtualBoard
-from harness.cache import disk_error
-from harness.targets.base import Progress
+if TYPE_CHECKING:
+    from harness.boards.virtual.board import VirtualBoard
+    from harness.targets.base import Progress
 
 MOST = len(string.ascii_lowercase)
 FOLDER = Path(".voxgate") / "lab"
@@ -41,6 +41,8 @@ def entry(board: VirtualBoard) -> str:
 
 def write(path: Path, boards: Sequence[VirtualBoard]) -> Path:
     """A lab.toml of these boards."""
+    from harness.cache import disk_error
+
     try:
         path.write_text("\n".join(entry(board) for board in boards), encoding="utf-8")
     except OSError as error:
@@ -48,14 +50,12 @@ def write(path: Path, boards: Sequence[VirtualBoard]) -> Path:
     return path
 
 
-def add_command(lab: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add(lab: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """``voxgate lab virtual``."""
     virtual = lab.add_parser("virtual", help="boot virtual arm64 boards, and keep them until Ctrl-C")
     virtual.add_argument("--count", type=_count, default=1, help="how many (default: 1)")
     virtual.add_argument("--folder", type=Path, default=FOLDER, help=f"for their disks and keys (default: {FOLDER})")
-    virtual.add_argument(
-        "--shift", type=int, choices=range(8), default=SHIFT, help=f"2**N ns an instruction (default: {SHIFT})"
-    )
+    virtual.add_argument("--shift", type=int, choices=range(8), default=1, help="2**N ns an instruction (default: 1)")
     virtual.set_defaults(call=_run)
 
 
@@ -74,6 +74,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def keep(folder: Path, count: int, shift: int, say: Progress) -> None:
     """Boot boards below ``folder`` and say how to reach them; they end with the KeyboardInterrupt that ends this."""
+    from harness.boards.virtual import keys
+    from harness.boards.virtual.board import VirtualBoard
+
     boards = [VirtualBoard(folder / f"virtual-{letter}", say) for letter in string.ascii_lowercase[:count]]
     toml = folder / "lab.toml"
     with ExitStack() as stack:
