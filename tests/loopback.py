@@ -76,9 +76,18 @@ class Loopback:
             self.process.wait()
             self.process = None
 
+    def forget(self) -> None:
+        """As a board that was set up anew."""
+        shutil.rmtree(self.home, ignore_errors=True)
+
     def agents(self) -> list[psutil.Process]:
         """The agents at work on this "board"."""
         return [each for each in self._family() if any("sys.stdin.readline" in part for part in each.cmdline())]
+
+    def cut(self) -> None:
+        """End every connection, and leave the server."""
+        for process in self._family()[1:]:
+            process.kill()
 
     def pause(self) -> None:
         """As a board that hangs: connections stay open, and nothing answers."""

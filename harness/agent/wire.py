@@ -15,8 +15,8 @@ KINDS = ("<f4", "<f8", "<i2", "<i8")
 
 def pack(array: npt.NDArray[Any]) -> dict[str, Any]:
     """A dictionary of builtin values."""
-    array = np.ascontiguousarray(array)
-    return {"kind": array.dtype.newbyteorder("<").str, "shape": list(array.shape), "data": array.tobytes()}
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return {"kind": array.dtype.str, "shape": list(array.shape), "data": array.tobytes()}
 
 
 def unpack(packed: dict[str, Any]) -> npt.NDArray[Any]:

@@ -16,12 +16,10 @@ from harness.boards.ssh import Link, Lost
 from harness.errors import InfraError
 
 NEEDED_MIB = 64
-RUNTIMES = {  # any of these packages runs artifacts of that kind
-    "onnxruntime": ("onnxruntime",),
-    "litert": ("ai-edge-litert", "tflite-runtime"),
-    "rknnlite": ("rknn-toolkit-lite2",),
+TARGETS = {  # any of these packages runs artifacts of that target
+    "host": ("onnxruntime", "ai-edge-litert", "tflite-runtime"),
+    "rk3588": ("rknn-toolkit-lite2",),
 }
-TARGETS = {"host": ("onnxruntime", "litert"), "rk3588": ("rknnlite",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,8 @@ def check(lab: Lab, board: LabBoard) -> Iterator[Finding]:
     runtimes: dict[str, str] = found["runtimes"]
     yield _packages("front end", runtimes, ("kaldi-native-fbank",))
     for target in board.targets:
-        for kind in TARGETS.get(target, ()):
-            yield _packages(f"{target}: {kind}", runtimes, RUNTIMES[kind])
+        if target in TARGETS:
+            yield _packages(f"{target}: runtime", runtimes, TARGETS[target])
         if target not in TARGETS and not set(board.runtimes) - set(SUFFIXES):
             remedy = 'name an opener: runtimes = { ".suffix" = "module:function" }'
             yield Finding(target, False, "no runtime is known for its artifacts", remedy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.boards import labfile
-from harness.boards.hold import Hold
+from harness.boards.hold import LEASE_S, Hold
 from harness.boards.labfile import LabBoard
 from harness.boards.remote import RemoteBoard
 from harness.errors import InfraError, NotMeasured, nearest
@@ -45,6 +45,7 @@ class Lab:
     path: Path
     boards: tuple[LabBoard, ...]
     wait_s: float = 0.0
+    lease_s: float = LEASE_S
     needs: tuple[str, ...] = ()  # capabilities a board must have
     say: Progress = lambda _: None
     _holds: dict[str, Hold] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class Lab:
     def hold(self, entry: LabBoard) -> Hold:
         if entry.id not in self._holds:
             address = labfile.address(entry, self.path.parent)
-            self._holds[entry.id] = Hold(entry, address, labfile.power(entry), self.wait_s, self.say)
+            self._holds[entry.id] = Hold(entry, address, labfile.power(entry), self.wait_s, self.say, self.lease_s)
         return self._holds[entry.id]
 
     def entry(self, name: str) -> LabBoard:
@@ -98,4 +99,4 @@ def load(path: Path, needs: Sequence[str] = (), say: Progress = lambda _: None) 
     for board in parsed.board:
         for target in board.targets:
             known_target(target, f"{path}, board {board.id}", "Correct its targets =.")
-    return Lab(path.absolute(), parsed.board, parsed.wait_s, tuple(needs), say)
+    return Lab(path.absolute(), parsed.board, parsed.wait_s, parsed.lease_s, tuple(needs), say)

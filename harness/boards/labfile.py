@@ -77,6 +77,7 @@ class LabBoard(Strict):
 
 class LabToml(Strict):
     wait_s: float = Field(0.0, ge=0, le=86400)  # how long a run waits for a board that another one holds
+    lease_s: float = Field(60.0, ge=4, le=3600)  # a lock whose heartbeat stopped that long ago is anybody's
     board: tuple[LabBoard, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
+EMULATED = 4.0  # times as long as silicon may a virtual board take: its time is not ours
 
 
 class RemoteBoard(Board):
@@ -49,6 +50,7 @@ class RemoteBoard(Board):
         self.say = say
         self.name = f"{entry.id} ({target}, ssh{', virtual' if entry.virtual else ''})"
         self.evidence = Evidence.EMULATOR if entry.virtual else Evidence.BOARD
+        self._patience = EMULATED if entry.virtual else 1.0
 
     def identity(self) -> dict[str, str]:
         facts = self._kept("connecting", lambda: self.hold.facts)
@@ -103,9 +105,8 @@ class RemoteBoard(Board):
     def rss(self, artifact: Artifact, window: Features) -> int:
         def measure() -> int:
             name = self._load(artifact)
-            link, token = self.hold.link, self.hold.token
             shape = {"runtime": self._runtime(artifact), "window": list(window.shape), "shape": _shape(artifact)}
-            return int(link.ask("rss", "measure", RSS_S, name=name, token=token, **shape))
+            return int(self._ask("rss", "measure", RSS_S, name=name, token=self.hold.token, **shape))
 
         try:
             return self._kept(f"weighing {_who(artifact)}", measure, artifact)
@@ -118,14 +119,13 @@ class RemoteBoard(Board):
         name = f"{hashlib.sha256(data).hexdigest()}{artifact.file.suffix}"
         if name in self.hold.loaded:
             return name
-        link = self.hold.link
-        if not link.ask("store", "have", LOAD_S, name=name):
+        if not self._ask("store", "have", LOAD_S, name=name):
             self.say(f"sending {_who(artifact)} to {self.name}: {len(data) / 1024:.0f} KiB")
-            link.ask("store", "begin", ITEM_S, name=name, size=len(data))
+            self._ask("store", "begin", ITEM_S, name=name, size=len(data))
             for start in range(0, len(data), CHUNK):
-                link.ask("store", "append", ITEM_S, name=name, data=data[start : start + CHUNK])
-            link.ask("store", "finish", LOAD_S, name=name)
-        link.ask("work", "load", LOAD_S, name=name, runtime=self._runtime(artifact), shape=_shape(artifact))
+                self._ask("store", "append", ITEM_S, name=name, data=data[start : start + CHUNK])
+            self._ask("store", "finish", LOAD_S, name=name)
+        self._ask("work", "load", LOAD_S, name=name, runtime=self._runtime(artifact), shape=_shape(artifact))
         self.hold.loaded.add(name)
         return name
 
@@ -139,8 +139,11 @@ class RemoteBoard(Board):
             )
         return runtime
 
+    def _ask(self, module: str, function: str, timeout_s: float, **arguments: Any) -> Any:
+        return self.hold.link.ask(module, function, self._patience * timeout_s, **arguments)
+
     def _call(self, function: str, timeout_s: float, **arguments: Any) -> Any:
-        return self.hold.link.call("work", function, timeout_s, token=self.hold.token, **arguments)
+        return self.hold.link.call("work", function, self._patience * timeout_s, token=self.hold.token, **arguments)
 
     def _parts(self, function: str, **arguments: Any) -> _Parts:
         return _Parts(list(self._call(function, WARM_S, **arguments)))

@@ -67,8 +67,8 @@ def _judge(build: Build, latency: Latency, name: str, part: str, limit: float) -
         detail += ", timings drifted during the run"
         outcome = Outcome.INCONCLUSIVE if outcome is Outcome.FAIL else outcome
     if latency.throttled:
-        detail += _throttled(latency)
         kept = outcome is Outcome.PASS and latency.burst_ms is not None
+        detail += f", throttled meanwhile: {latency.throttled}" if kept else _throttled(latency)
         outcome = outcome if kept else Outcome.INCONCLUSIVE
     return row(outcome=outcome, detail=detail)
 

@@ -78,3 +78,34 @@ def test_too_few_turns_say_how_many_are_needed(build: MakeBuild) -> None:
     row = slowdown(build("slowdown = 1.0"), ratio(0.5, rounds=3))
     assert row.outcome is Outcome.INCONCLUSIVE
     assert f"--rounds {needed(0.5)}" in row.detail
+
+
+THROTTLED = "cooling device thermal-cpufreq-0 at step 2 (soc 85 °C)"
+
+
+@pytest.mark.parametrize("limit", [1.0, 5.0, 1000.0])
+def test_a_throttled_board_tells_nothing_about_its_model(build: MakeBuild, limit: float) -> None:
+    slow = Latency(timed().samples_ms, 10, True, throttled=THROTTLED)
+    (row,) = judge(build(f"latency_ms.p50 = {limit}"), slow, "latency_ms")
+    assert row.outcome is Outcome.INCONCLUSIVE
+    assert "the board was throttled, so this is not the model's time: cooling device" in row.detail
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1.0, Outcome.INCONCLUSIVE), (1000.0, Outcome.PASS)])
+def test_a_sustained_load_may_throttle_and_still_keep_its_budget(
+    build: MakeBuild, limit: float, expected: Outcome
+) -> None:
+    hot = Latency(timed().samples_ms, 10, True, throttled=THROTTLED, burst_ms=4.0)
+    (row,) = judge(build(f"latency_ms.p50 = {limit}"), hot, "latency_ms")
+    assert row.outcome is expected
+    assert "under sustained load (+24.7% against the burst" in row.detail
+    assert "p50 4 ms" in row.detail
+
+
+@pytest.mark.parametrize("times", [0.5, 2.0])
+def test_turns_on_a_throttled_board_are_inconclusive(build: MakeBuild, times: float) -> None:
+    found = ratio(times)
+    hot = Ratio(Latency(found.a.samples_ms, 10, True, throttled=THROTTLED), found.b, found.median)
+    row = slowdown(build("slowdown = 1.0"), hot)
+    assert row.outcome is Outcome.INCONCLUSIVE
+    assert "throttled" in row.detail
