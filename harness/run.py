@@ -318,7 +318,8 @@ class Run:
         vitals: dict[str, Any],
         parts: dict[str, list[float]],
     ) -> None:
-        about = {"name": board.name, "evidence": board.evidence.value, "throttled": throttled, "vitals": vitals}
+        about = {"name": board.name, "evidence": board.evidence.value, "identity": board.identity()}
+        about |= {"throttled": throttled, "vitals": vitals}
         record = {"ms": parts, "board": about, "environment": environment()}
         self.write(f"{candidate.name}/{recipe.id}/{name}", record)
 

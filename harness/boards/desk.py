@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.agent.faults import Fault
-from harness.agent.runtimes import SUFFIXES
 from harness.boards import labfile
 from harness.boards.hold import CALL_S, owner
 from harness.boards.lab import Lab
@@ -66,7 +65,7 @@ def check(lab: Lab, board: LabBoard) -> Iterator[Finding]:
     for target in board.targets:
         if target in TARGETS:
             yield _packages(f"{target}: runtime", runtimes, TARGETS[target])
-        if target not in TARGETS and not set(board.runtimes) - set(SUFFIXES):
+        if target not in TARGETS and not board.runtimes:
             remedy = 'name an opener: runtimes = { ".suffix" = "module:function" }'
             yield Finding(target, False, "no runtime is known for its artifacts", remedy)
     room = int(found["free_mib"])

@@ -119,6 +119,7 @@ class Hold:
     def release(self) -> None:
         """Give the board back."""
         self._stop.set()
+        self._stop, self._beating = threading.Event(), None
         with self.busy:
             if self._link is not None:
                 with contextlib.suppress(Lost, Fault):
@@ -151,6 +152,8 @@ class Hold:
                 self.say(f"waiting for board {self.entry.id}: {fault}")
                 time.sleep(min(AGAIN_S, max(0.1, deadline - time.monotonic())))
             else:
+                for change in self._facts["restored"]:
+                    self.say(f"board {self.entry.id}: put {change}, which an agent that died had changed")
                 return
 
     def _reach(self, patience: float) -> Lost | None:
@@ -183,7 +186,8 @@ class Hold:
 
     def _keep_beating(self) -> None:
         """While no call runs: one that does beats by itself."""
-        while not self._stop.wait(self.lease_s / 4):
+        stop = self._stop
+        while not stop.wait(self.lease_s / 4):
             if self.busy.acquire(blocking=False):
                 try:
                     if self._link is not None:

@@ -88,8 +88,9 @@ class RemoteBoard(Board):
                 seconds=max(seconds, LEAST_S),
             )
             marks = parts.marks(np.int64, 4)
+            told = {**parts.vitals, "recoveries": list(self.hold.recoveries)}
             burst = sustained_from(marks, rounds) if seconds else 0
-            return Stages(marks, parts.warmups[0], burst, parts.throttled, parts.vitals)
+            return Stages(marks, parts.warmups[0], burst, parts.throttled, told)
 
         return self._kept(f"timing {_who(artifact)}", measure, artifact)
 
@@ -166,6 +167,7 @@ class RemoteBoard(Board):
                 trouble.append(str(fault))
                 if fault.kind not in (kinds.DIGEST, kinds.DISK, CRASH) or len(trouble) > 1:
                     raise self._said_no(moment, fault, artifact) from fault
+                self.hold.loaded.clear()
                 self.say(f"{self.name}: {fault} while {moment}; trying once more")
 
     def _said_no(self, moment: str, fault: Fault, artifact: Artifact | None) -> Exception:

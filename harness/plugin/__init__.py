@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     known = early_config.known_args_namespace
-    if known.candidates or known.work or known.data:
+    if known.candidates or known.work or known.data or known.lab:
         rootdir.restore(early_config, args)
 
 

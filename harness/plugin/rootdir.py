@@ -1,4 +1,4 @@
-"""Keep ``--candidates DIR``, ``--work DIR`` and ``--data DIR`` from moving pytest's rootdir.
+"""Keep ``--candidates DIR``, ``--work DIR``, ``--data DIR`` and ``--lab FILE`` from moving pytest's rootdir.
 
 pytest looks for its configuration before plugins have told it their options, so it takes the DIR of
 ``--candidates DIR`` for a folder of tests and reads the configuration there (pytest#1435). Once the

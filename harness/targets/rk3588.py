@@ -48,8 +48,8 @@ class Rk3588(Target):
 
     def abilities(self) -> tuple[Ability, ...]:
         compiles = toolchain.ability(TOOLCHAIN, "compile", "rknn-toolkit2")
-        lacks = "no RK3588 is driven yet: latency and memory are not measured"
-        return (compiles, replace(compiles, what="emulate"), Ability("board", False, lacks, "a lab board"))
+        lacks = "none at this machine: latency and memory are measured on a board of a lab"
+        return (compiles, replace(compiles, what="emulate"), Ability("board", False, lacks, "pytest --lab lab.toml"))
 
     def settings(self) -> dict[str, Any]:
         return {"worker": digest(WORKER)}

@@ -348,6 +348,18 @@ def test_a_stolen_board_is_noticed_before_the_next_figure(
                 measure()
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_board_stolen_during_a_timing_ends_it(
+    board: RemoteBoard, tmp_path: Path, tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief = lab.load(tmp_path / "lab.toml")
+    threading.Timer(3.0, lambda: desk.unlock(thief, thief.boards[0], force=True)).start()
+    began = time.monotonic()
+    with pytest.raises(InfraError, match="its lock is gone: somebody unlocked it by force"):
+        board.time(tiny, FrontEnd(kind="mfcc"), np.zeros((2, 16000), np.int16), 64, seconds=60)
+    assert time.monotonic() - began < 40
+
+
 def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(InfraError) as caught:
         call()
