@@ -106,6 +106,7 @@ def test_time_is_counted_in_instructions(board_a: VirtualBoard) -> None:
     finally:
         board_a.unload()
     assert loaded > 1.3 * first
+    assert p50(board_a) == pytest.approx(first, rel=0.01)
     board_a.power_cut()
     board_a.power_on(shift=2)
     board_a.wait_ready()

@@ -26,7 +26,7 @@ SHIFT = 1  # 2 ns an instruction
 STATE = "board.json"
 FILL = "cd / && fallocate -l $(($(stat -f -c '%a * %S' /))) filler; dd if=/dev/zero of=filler2 bs=4k 2>/dev/null; sync"
 HOG = "setsid timeout 3600 sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null & echo $! >>/run/hogs"
-UNHOG = "for hog in $(cat /run/hogs); do kill -KILL -- -$hog; done; rm -f /run/hogs"
+UNHOG = "for hog in $(cat /run/hogs); do kill -KILL -$hog || exit 1; done; rm -f /run/hogs"
 PANIC = "(sleep 0.3; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &"
 
 
@@ -56,6 +56,11 @@ class VirtualBoard:
         with suppress(OSError):
             return (self.folder / "console.log").read_text(errors="replace")
         return ""
+
+    @property
+    def shift(self) -> int:
+        """Its speed, when it has power: an instruction takes ``2 ** shift`` ns."""
+        return int(self._state()["shift"])
 
     @property
     def running(self) -> bool:
