@@ -124,7 +124,8 @@ def strike(made: Bench, virtual: VirtualBoard, fault: Fault, moment: str, folder
     """Deploy, run and time on a board that the fault strikes, and judge."""
     pristine(virtual)
     lab = bench.write_lab(folder / f"{virtual.name}.toml", [virtual], "lease_s = 20", fault.power)
-    lab.write_text(lab.read_text().replace("virtual = true", "virtual = true\nboot_s = 60"))
+    patience = 60 if fault.power else 15
+    lab.write_text(lab.read_text().replace("virtual = true", f"virtual = true\nboot_s = {patience}"))
     with bench.opened(lab, virtual.name, Struck, lambda _: None) as board:
         assert isinstance(board, Struck)
         board.moment, board.strike = moment, lambda: fault.strike(virtual)
