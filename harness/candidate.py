@@ -189,10 +189,6 @@ class Candidate:
         """The limits for one build: general, then the target's, then the recipe's own."""
         return _budgets(self._budgets, recipe)
 
-    def allows(self, target: str, op: str, node: str) -> bool:
-        """Whether an ``[[allow]]`` accepts this node off the target's unit."""
-        return any(allow.covers(target, op, node) for allow in self.allow)
-
     def recipe(self, recipe_id: str) -> Recipe:
         for recipe in self.recipes:
             if recipe.id == recipe_id:

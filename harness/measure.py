@@ -36,6 +36,7 @@ class Latency:
     samples_ms: Samples
     warmup: int  # rounds before the first sample
     settled: bool
+    note: str = ""  # what a board's own tools say beside them
     throttled: str = ""
     burst_ms: float | None = None  # median before a sustained load had its effect; None where none was asked for
 
@@ -113,7 +114,8 @@ def steady(samples: Samples) -> bool:
 
 
 def _latency(samples: Samples, warmup: Warmup, throttled: str, burst: Samples | None = None) -> Latency:
-    return Latency(samples, warmup.rounds, warmup.settled and steady(samples), throttled, _burst(burst))
+    settled = warmup.settled and steady(samples)
+    return Latency(samples, warmup.rounds, settled, throttled=throttled, burst_ms=_burst(burst))
 
 
 def _burst(samples: Samples | None) -> float | None:
@@ -159,9 +161,9 @@ class Ratio:
     median: Percentile
 
 
-def interleave(a: Call, b: Call, rounds: int, confidence: float = 0.95) -> Ratio:
+def interleave(a: Call, b: Call, rounds: int, confidence: float = 0.95, clock: Clock = time.perf_counter_ns) -> Ratio:
     """Time ``a`` and ``b`` side by side in this process."""
-    return ratio(turns(a, b, rounds), confidence)
+    return ratio(turns(a, b, rounds, clock), confidence)
 
 
 def ratio(taken: Turns, confidence: float = 0.95) -> Ratio:

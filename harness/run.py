@@ -24,7 +24,7 @@ from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
 from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
-from harness.measure import EndToEnd, Ratio, environment, latencies, ratio
+from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
 from harness.onnxfile import inspect
 from harness.quantize.calibration import calibrate
 from harness.score.keyword import Comparison, compare
@@ -105,6 +105,10 @@ class Run:
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
         return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
+
+    def inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
+        """Inference alone: by the device's own clock where it has one, else as timed here. Raises NotMeasured."""
+        return self._once(("inference", candidate.name, recipe.id), lambda: self._inference(candidate, recipe))
 
     def side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         """Inference times of the artifact and of the recipe's own float path, in turns. Raises NotMeasured."""
@@ -298,6 +302,16 @@ class Run:
         self._write_timings(candidate, recipe, "timings", board, taken.throttled, taken.vitals, parts)
         return found
 
+    def _inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
+        board = self.board(candidate, recipe)
+        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
+        found = board.times(self.artifact(candidate, recipe), windows, self.rounds)
+        if found is None:
+            return self.timings(candidate, recipe).inference
+        told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
+        self.write(f"{candidate.name}/{recipe.id}/timings", told)
+        return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
+
     def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         own, board = registry()[recipe.target].float_recipe(recipe), self.board(candidate, recipe)
         quantized, plain = self.artifact(candidate, recipe), self.artifact(candidate, own)
@@ -320,7 +334,7 @@ class Run:
     ) -> None:
         about = {"name": board.name, "evidence": board.evidence.value, "identity": board.identity()}
         about |= {"throttled": throttled, "vitals": vitals}
-        record = {"ms": parts, "board": about, "environment": environment()}
+        record = {"ms": parts, "board": about, "environment": environment() | board.vitals()}
         self.write(f"{candidate.name}/{recipe.id}/{name}", record)
 
     def _rss(self, candidate: Candidate, recipe: Recipe) -> int:

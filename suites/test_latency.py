@@ -10,10 +10,10 @@ from harness.measure import device_clock, replay
 
 @pytest.mark.gate("latency_ms")
 @pytest.mark.benchmark(timer=device_clock)
-def test_inference(build, timings, record, show, benchmark):
-    replay(benchmark, timings.inference.samples_ms)
-    show.latency(timings.inference, "inference")
-    record(*gates.judge(build, timings.inference, "latency_ms"))
+def test_inference(build, inference, record, show, benchmark):
+    replay(benchmark, inference.samples_ms)
+    show.latency(inference, "inference")
+    record(*gates.judge(build, inference, "latency_ms"))
 
 
 @pytest.mark.gate("end_to_end_ms")

@@ -30,6 +30,15 @@ OURS = ("CI", "PYTEST_", "VOXGATE_D", "TOX_")  # what an outer run must not leav
 
 RECIPE = '\n[[recipe]]\ntarget = "host"\nname = "int8"\nruntime = "onnxruntime"\nprecision = "int8"\n'
 RK3588 = '\n[[recipe]]\ntarget = "rk3588"\nname = "w8a8"\nprecision = "int8"\n'
+HTP = """
+[[recipe]]
+target = "htp"
+name = "a8w8"
+precision = "int8"
+
+[budgets.for.htp]
+parity = 0.1
+"""
 LIMITS = """
 [[floor]]
 metric = "recall"
@@ -109,6 +118,11 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{path} does not hold {old!r}"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def add_recipe(house: Path, recipe: str) -> None:
+    """One more ``[[recipe]]`` for the candidate of a house, before the first."""
+    edit(house / "models" / "small" / "model.toml", "[[recipe]]", f"{recipe.lstrip()}\n[[recipe]]")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +71,7 @@ class Loopback:
     def stop(self) -> None:
         """As a power cut: the server and all that it started end at once."""
         if self.process is not None:
-            for process in self._family():
-                process.kill()
+            self._send(signal.SIGKILL, self._family())
             self.process.wait()
             self.process = None
 
@@ -82,21 +81,28 @@ class Loopback:
 
     def agents(self) -> list[psutil.Process]:
         """The agents at work on this "board"."""
-        return [each for each in self._family() if any("sys.stdin.readline" in part for part in each.cmdline())]
+        found = []
+        for each in self._family():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if any("sys.stdin.readline" in part for part in each.cmdline()):
+                    found.append(each)
+        return found
 
     def cut(self) -> None:
         """End every connection, and leave the server."""
-        for process in self._family()[1:]:
-            process.kill()
+        self._send(signal.SIGKILL, self._family()[1:])
 
     def pause(self) -> None:
         """As a board that hangs: connections stay open, and nothing answers."""
-        for process in self._family():
-            process.send_signal(signal.SIGSTOP)
+        self._send(signal.SIGSTOP, self._family())
 
     def resume(self) -> None:
-        for process in self._family():
-            process.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT, self._family())
+
+    def _send(self, number: signal.Signals, processes: list[psutil.Process]) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                process.send_signal(number)
 
     def _family(self) -> list[psutil.Process]:
         if self.process is None:

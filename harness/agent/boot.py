@@ -50,7 +50,10 @@ def answer(channel: Any, call: dict[str, Any]) -> None:
         install(call["sources"])
     fault = importlib.import_module(PACKAGE + ".faults").Fault
     try:
-        module = importlib.import_module(PACKAGE + "." + call["module"])
+        try:
+            module = importlib.import_module(PACKAGE + "." + call["module"])
+        except ImportError as error:
+            raise fault("missing", f"{error}; install it: python3 -m pip install numpy") from error
         value = getattr(module, call["function"])(**call["arguments"])
         for item in value if inspect.isgenerator(value) else [value]:
             channel.send(("item", item))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 import numpy as np
 
 from .faults import MISSING, MODEL, Fault
+from .layout import laid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".onnx": "onnxruntime", ".tflite": "litert", ".rknn": "rknnlite"}
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 EDGETPU = "libedgetpu.so.1"
+COMPILED = b"edgetpu-custom-op"  # what Coral's compiler leaves in place of the operators it took
 PACKAGES = {
     "onnxruntime": "onnxruntime",
     "litert": "ai-edge-litert, or tflite-runtime",
@@ -142,11 +144,12 @@ def _open_tflite(file: Path, _: Shape, delegate: str = "") -> Infer:
     interpreter = module.Interpreter(str(file), num_threads=1, experimental_delegates=delegates)
     interpreter.allocate_tensors()
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    shape, feed, fetch = source["shape"], source["index"], sink["index"]
+    feed, fetch = source["index"], sink["index"]
+    shape = tuple(int(size) for size in source["shape"])
     quantize, dequantize = _quantizer(source), _dequantizer(sink)
 
     def infer(window: Floats) -> Floats:
-        interpreter.set_tensor(feed, quantize(window.reshape(shape)))
+        interpreter.set_tensor(feed, quantize(laid(window, shape)))
         interpreter.invoke()
         return dequantize(interpreter.get_tensor(fetch)[0])
 
@@ -154,6 +157,8 @@ def _open_tflite(file: Path, _: Shape, delegate: str = "") -> Infer:
 
 
 def _open_edgetpu(file: Path, shape: Shape) -> Infer:
+    if COMPILED not in file.read_bytes():
+        raise ValueError("no part of it is compiled for the Edge TPU: all of it would run on the CPU")
     return _open_tflite(file, shape, EDGETPU)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 import numpy as np
 
 from . import clocks, frontend, lock, place, store, timing, vitals
-from .faults import DIGEST, MODEL, Fault
+from .faults import DIGEST, MISSING, MODEL, Fault
 from .runtimes import first_line, open_model
 from .wire import pack, unpack
 
@@ -122,5 +122,7 @@ def _logits(infer: Infer, window: Any) -> Any:
 def _model_fault(call: Callable[[], Any]) -> Any:
     try:
         return call()
+    except ImportError as error:  # of the front end, which is imported when it is first called
+        raise Fault(MISSING, f"{error}; install it: python3 -m pip install kaldi-native-fbank") from error
     except Exception as error:  # each runtime has its own ways to say no
         raise Fault(MODEL, f"does not run: {first_line(error)}") from error

@@ -11,13 +11,14 @@ from harness.boards import labfile
 from harness.boards.hold import CALL_S, owner
 from harness.boards.lab import Lab
 from harness.boards.labfile import LabBoard
-from harness.boards.ssh import Link, Lost
+from harness.boards.ssh import CONNECT_S, Link, Lost
 from harness.errors import InfraError
 
 NEEDED_MIB = 64
 TARGETS = {  # any of these packages runs artifacts of that target
     "host": ("onnxruntime", "ai-edge-litert", "tflite-runtime"),
     "rk3588": ("rknn-toolkit-lite2",),
+    "edgetpu": ("tflite-runtime",),
 }
 
 
@@ -102,11 +103,11 @@ def _said(board: LabBoard, ask: Any) -> Any:
 
 
 def _asked(lab: Lab, board: LabBoard, module: str, function: str, **arguments: Any) -> Any:
-    link = Link(labfile.address(board, lab.path.parent), board.python)
+    link = Link(labfile.address(board, lab.path.parent), board.python, board.patience * CONNECT_S)
     try:
         link.open()
-        link.ask("place", "settle", CALL_S, folder=board.folder)
-        return link.ask(module, function, CALL_S, **arguments)
+        link.ask("place", "settle", board.patience * CALL_S, folder=board.folder)
+        return link.ask(module, function, board.patience * CALL_S, **arguments)
     finally:
         link.close()
 

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +38,42 @@ class RknnSimulator(Board):
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         """Logits ``(n, labels)``. Raises ToolchainError where a rebuild fails or places a layer elsewhere."""
         model = inspect(artifact.file.with_name("model.onnx"))
-        inputs = as_inputs(features, model)
-        if not len(inputs):
-            return np.zeros((0, model.labels), np.float32)
-        parts = np.array_split(inputs, min(2, os.cpu_count() or 1) if len(inputs) >= 2 * SPLIT else 1)
-        subject = f"{artifact.candidate} {artifact.recipe.id}"
-        say(f"{subject} on the {self.name}: {len(inputs)} windows in {len(parts)} process(es)")
-        started = time.monotonic()
-        with ThreadPoolExecutor(len(parts)) as pool:
-            outputs = list(pool.map(_Part(artifact, model, subject).simulate, parts))
-        say(f"{subject} on the {self.name}: done in {time.monotonic() - started:.0f} s")
-        return np.concatenate(outputs)
+        part = _Part(artifact, model, f"{artifact.candidate} {artifact.recipe.id}")
+        who = f"{part.subject} on the {self.name}"
+        return spread(part.simulate, as_inputs(features, model), model.labels, SPLIT, who, say)
+
+
+def spread(
+    simulate: Callable[[npt.NDArray[np.float32]], Logits],
+    inputs: npt.NDArray[np.float32],
+    labels: int,
+    split: int,
+    who: str,
+    say: Progress,
+) -> Logits:
+    """Logits ``(n, labels)`` of all inputs, by two processes where each has ``split`` windows or more."""
+    if not len(inputs):
+        return np.zeros((0, labels), np.float32)
+    parts = np.array_split(inputs, min(2, os.cpu_count() or 1) if len(inputs) >= 2 * split else 1)
+    say(f"{who}: {len(inputs)} windows in {len(parts)} process(es)")
+    started = time.monotonic()
+    with ThreadPoolExecutor(len(parts)) as pool:
+        outputs = list(pool.map(simulate, parts))
+    say(f"{who}: done in {time.monotonic() - started:.0f} s")
+    return np.concatenate(outputs)
+
+
+def read_outputs(path: Path, count: int, labels: int, subject: str) -> Logits:
+    """What a simulator's process left: ``(count, labels)`` float32. Raises ToolchainError for anything else."""
+    try:
+        outputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ToolchainError(f"{subject}: the simulator left no readable outputs ({error}).") from error
+    if outputs.shape != (count, labels):
+        raise ToolchainError(
+            f"{subject}: the simulator answered {outputs.shape} for {count} windows and {labels} labels; build it anew."
+        )
+    return np.asarray(outputs, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +98,7 @@ class _Part:
                 limits=Limits(BUILD_S + WINDOW_S * len(inputs)),
             )
             self._same_placement(folder / "stdout.log")
-            return self._outputs(folder / "outputs.npy", len(inputs))
+            return read_outputs(folder / "outputs.npy", len(inputs), self.model.labels, self.subject)
 
     def _request(self) -> dict[str, Any]:
         """The build's own request, its files named where they lie, with windows to simulate."""
@@ -95,18 +120,6 @@ class _Part:
                 f"{self.subject}: building it again placed {differing}, so what was simulated is not what was judged. "
                 "Remove .voxgate/cache/artifacts and run again."
             )
-
-    def _outputs(self, path: Path, count: int) -> Logits:
-        try:
-            outputs = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ToolchainError(f"{self.subject}: the simulator left no readable outputs ({error}).") from error
-        if outputs.shape != (count, self.model.labels):
-            raise ToolchainError(
-                f"{self.subject}: the simulator answered {outputs.shape} for {count} windows and "
-                f"{self.model.labels} labels; build it anew."
-            )
-        return np.asarray(outputs, dtype=np.float32)
 
 
 def _differing(before: Sequence[Any], after: Sequence[Any]) -> str:

@@ -16,7 +16,7 @@ from harness.agent.faults import Fault
 from harness.boards.address import SshAddress
 from harness.boards.labfile import LabBoard
 from harness.boards.power import Power
-from harness.boards.ssh import Link, Lost, sources
+from harness.boards.ssh import CONNECT_S, Link, Lost, sources
 from harness.cache import digest
 from harness.errors import InfraError
 from harness.targets.base import Progress
@@ -72,7 +72,7 @@ class Hold:
         with self.busy:
             if self._link is not None:
                 return
-            link = Link(self.address, self.entry.python)
+            link = Link(self.address, self.entry.python, self.entry.patience * CONNECT_S)
             link.open()
             self._link = link
             try:
@@ -133,7 +133,7 @@ class Hold:
                 self._facts = self.link.ask(
                     "work",
                     "connect",
-                    CALL_S,
+                    self.entry.patience * CALL_S,
                     folder=self.entry.folder,
                     owner=owner(),
                     token=self.token,

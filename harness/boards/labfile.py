@@ -15,6 +15,7 @@ from harness.candidate import MAX_TOML, Strict, faults
 from harness.errors import InfraError
 
 Command = tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
+EMULATED = 4.0
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 
 
@@ -66,6 +67,11 @@ class LabBoard(Strict):
     )  # suffix of an artifact to runtime: {".plan" = "our_trt:open_model"}
     virtual: bool = False  # an emulated machine: its figures are an emulator's
     boot_s: float = Field(90.0, gt=0, le=3600)  # how long it may take to come back
+
+    @property
+    def patience(self) -> float:
+        """Times as long as silicon it may take to answer: a virtual board's time is not ours."""
+        return EMULATED if self.virtual else 1.0
 
     def out_of_order(self, today: date | None = None) -> str:
         """Why it is not to be used today, or an empty string."""

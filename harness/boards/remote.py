@@ -15,7 +15,6 @@ import numpy as np
 
 from harness.agent import faults as kinds
 from harness.agent.faults import Fault
-from harness.agent.runtimes import SUFFIXES
 from harness.agent.wire import pack, unpack
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import vitals
@@ -34,9 +33,13 @@ TRIES = 3  # losses of one measurement before it is given up
 LEAST_S = 3.0  # of timing: less would not show a clock that falls
 ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
+RUNTIMES = {  # by target: on any other, a CPU's runtime would take its files and pass for its accelerator
+    "host": {".onnx": "onnxruntime", ".tflite": "litert"},
+    "rk3588": {".rknn": "rknnlite"},
+    "edgetpu": {".tflite": "edgetpu"},
+}
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
-EMULATED = 4.0  # times as long as silicon may a virtual board take: its time is not ours
 
 
 class RemoteBoard(Board):
@@ -50,7 +53,6 @@ class RemoteBoard(Board):
         self.say = say
         self.name = f"{entry.id} ({target}, ssh{', virtual' if entry.virtual else ''})"
         self.evidence = Evidence.EMULATOR if entry.virtual else Evidence.BOARD
-        self._patience = EMULATED if entry.virtual else 1.0
 
     def identity(self) -> dict[str, str]:
         facts = self._kept("connecting", lambda: self.hold.facts)
@@ -64,8 +66,11 @@ class RemoteBoard(Board):
         def rest() -> None:
             name = self._load(artifact)
             while (start := sum(map(len, done))) < len(features):
-                for part in self._call("run", ITEM_S, name=name, windows=pack(features[start : start + WINDOWS])):
+                asked = features[start : start + WINDOWS]
+                for part in self._call("run", ITEM_S, name=name, windows=pack(asked)):
                     done.append(np.asarray(unpack(part), np.float32))
+                if sum(map(len, done)) != start + len(asked):
+                    raise Fault(CRASH, f"it answered {sum(map(len, done)) - start} of {len(asked)} windows")
                 say(f"{_who(artifact)} on {self.name}: {sum(map(len, done))} of {len(features)} windows run")
 
         self._kept(f"running {_who(artifact)}", rest, artifact)
@@ -131,20 +136,22 @@ class RemoteBoard(Board):
         return name
 
     def _runtime(self, artifact: Artifact) -> str:
-        suffix = artifact.file.suffix
-        runtime = self.entry.runtimes.get(suffix) or SUFFIXES.get(suffix)
+        suffix, target = artifact.file.suffix, artifact.recipe.target
+        runtime = self.entry.runtimes.get(suffix) or RUNTIMES.get(target, {}).get(suffix)
         if runtime is None:
             raise Unsupported(
-                f"{_who(artifact)}: no runtime on a board is known for {suffix} files. Name the opener that is "
-                f'installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
+                f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener "
+                f'that is installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
             )
         return runtime
 
     def _ask(self, module: str, function: str, timeout_s: float, **arguments: Any) -> Any:
-        return self.hold.link.ask(module, function, self._patience * timeout_s, **arguments)
+        return self.hold.link.ask(module, function, self.entry.patience * timeout_s, **arguments)
 
     def _call(self, function: str, timeout_s: float, **arguments: Any) -> Any:
-        return self.hold.link.call("work", function, self._patience * timeout_s, token=self.hold.token, **arguments)
+        return self.hold.link.call(
+            "work", function, self.entry.patience * timeout_s, token=self.hold.token, **arguments
+        )
 
     def _parts(self, function: str, **arguments: Any) -> _Parts:
         return _Parts(list(self._call(function, WARM_S, **arguments)))

@@ -6,19 +6,31 @@ from pathlib import Path
 
 from harness.agent import runtimes
 from harness.agent.faults import Fault
-from harness.errors import ToolchainError
-from harness.targets.base import Infer
+from harness.agent.layout import Mislaid
+from harness.errors import CandidateError, ToolchainError
+from harness.targets.base import Features, Infer, Logits
 
 HERE = (".onnx", ".tflite")
 
 
 def open_model(file: Path) -> Infer:
-    """A loaded model as a function of one window, float32 in and out. Raises ToolchainError."""
+    """A loaded model as a function of one window, float32 in and out. Raises ToolchainError.
+
+    The function raises CandidateError for windows that the model's input cannot hold.
+    """
     if file.suffix not in HERE:
         raise ToolchainError(f"{file.name} is neither .onnx nor .tflite: the host runs nothing else.")
     if not file.is_file():
         raise ToolchainError(f"the artifact {file} is gone; remove its folder and run again.")
     try:
-        return runtimes.open_model(file, runtimes.SUFFIXES[file.suffix])
+        opened = runtimes.open_model(file, runtimes.SUFFIXES[file.suffix])
     except Fault as error:
         raise ToolchainError(f"{file.name} {error}") from error
+
+    def infer(window: Features) -> Logits:
+        try:
+            return opened(window)
+        except Mislaid as error:
+            raise CandidateError(str(error)) from error
+
+    return infer

@@ -49,7 +49,7 @@ def sources() -> dict[str, str]:
 class Link:
     """A connection with the agent at its other end. Not for several threads at a time."""
 
-    def __init__(self, address: SshAddress, python: str = "python3", connect_s: float = CONNECT_S) -> None:
+    def __init__(self, address: SshAddress, python: str, connect_s: float) -> None:
         if shutil.which("ssh") is None:
             raise InfraError("no ssh is installed here, so no board can be reached. Install openssh-client.")
         self.address = address

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.candidate import Candidate
 from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
-from harness.targets.base import Artifact, Logits, Node
+from harness.targets.base import NOWHERE, Artifact, Logits, Node
 from harness.verdict import Outcome
 
 MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
@@ -40,7 +41,12 @@ def parity(build: Build, golden: Logits, converted: Logits) -> Row:
 def placement(build: Build, artifact: Artifact) -> Row:
     """Nodes off the target's unit, or wider than asked for, that the allow-list does not cover."""
     target = build.recipe.target
-    found = [node for node in artifact.placement.fallbacks if not build.candidate.allows(target, node.op, node.name)]
+    found = [node for node in artifact.placement.fallbacks if not allowed(build.candidate, target, node)]
+    mend = (
+        "the toolchain builds no model with it: change the model"
+        if any(node.where == NOWHERE for node in found)
+        else "to accept one, add an [[allow]] with its reason to model.toml"
+    )
     named = "; ".join(_node(node) for node in found[:MOST_NAMED])
     rest = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     units = Counter(node.where for node in artifact.placement.nodes)
@@ -56,10 +62,13 @@ def placement(build: Build, artifact: Artifact) -> Row:
         n=len(artifact.placement.nodes),
         clusters=None,
         outcome=Outcome.FAIL if found else Outcome.PASS,
-        detail=f"falls back: {named}{rest}; to accept one, add an [[allow]] with its reason to model.toml"
-        if found
-        else spread,
+        detail=f"falls back: {named}{rest}; {mend}" if found else spread,
     )
+
+
+def allowed(candidate: Candidate, target: str, node: Node) -> bool:
+    """Whether an ``[[allow]]`` accepts this fallback; none accepts a node that the toolchain refuses to build."""
+    return node.where != NOWHERE and any(allow.covers(target, node.op, node.name) for allow in candidate.allow)
 
 
 def _placed(build: Build, artifact: Artifact) -> Build:

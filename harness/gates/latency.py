@@ -60,6 +60,7 @@ def _judge(build: Build, latency: Latency, name: str, part: str, limit: float) -
     outcome = Outcome.PASS if found.high <= limit else Outcome.FAIL if found.low > limit else Outcome.INCONCLUSIVE
     interval = f"{found.value:.3g} ms [{found.low:.3g}, {found.high:.3g}]"
     detail = f"{part} {interval}, limit at most {limit:g} ms, n={len(latency.samples_ms)} rounds"
+    detail += f" ({latency.note})" if latency.note else ""
     if latency.burst_ms is not None:
         change = float(np.median(latency.samples_ms)) / latency.burst_ms - 1
         detail += f", under sustained load ({change:+.1%} against the burst before, p50 {latency.burst_ms:.3g} ms)"

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.boards.labfile import LabBoard
 from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
 from harness.plugin.house import House
-from harness.run import build_name
+from harness.plugin.workers import group
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
@@ -99,7 +98,4 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
 
 
 def _marks(house: House, candidate: Candidate, recipe: Recipe) -> list[pytest.MarkDecorator]:
-    # One board is used by one worker.
-    found = house.lab.chosen(recipe.target, build_name(candidate, recipe)) if house.lab else None
-    board = found.id if isinstance(found, LabBoard) else recipe.target
-    return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(board)]
+    return [getattr(pytest.mark, recipe.target), pytest.mark.xdist_group(group(house, candidate, recipe))]

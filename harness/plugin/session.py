@@ -15,7 +15,7 @@ from harness.cache import disk_error
 from harness.candidate import Candidate
 from harness.errors import InfraError, Unsupported, VoxgateError
 from harness.measure import environment
-from harness.plugin import select
+from harness.plugin import select, workers
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
@@ -39,6 +39,7 @@ def open_house(config: pytest.Config, chosen: Options) -> None:
     house = House(options=chosen, say=_speaker(config), folder=folder)
     config.stash[HOUSE] = house
     _checked(house, lambda: house.lab)
+    config.pluginmanager.register(workers, "voxgate-workers")
     configure_results(config, folder)
     if not worker and getattr(config.option, "numprocesses", None):
         _checked(house, lambda: house.candidates)  # the controller collects nothing: look before workers start

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ import numpy.typing as npt
 from harness.candidate import Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
+from harness.quantize.layout import laid
 
 Features = npt.NDArray[np.float32]
 
@@ -41,10 +45,19 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
+def quantize_onnx(
+    model: Path,
+    output: Path,
+    calibration: Features,
+    recipe: Recipe,
+    *,
+    ops: Sequence[str] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
 
-    Weights are symmetric int8, per channel or per tensor; activations int8.
+    Weights are symmetric int8, per channel or per tensor; activations int8. ``ops`` are the operators whose inputs are
+    quantized (all that onnxruntime knows, where None); ``options`` go over the ``extra_options`` of quantize_static.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -79,13 +92,19 @@ def quantize_onnx(model: Path, output: Path, calibration: Features, recipe: Reci
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[ORT_ALGORITHMS[recipe.calibration.algorithm]],
         calibration_providers=["CPUExecutionProvider"],
-        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True},
+        op_types_to_quantize=ops,
+        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True, **options},
     )
     prepared.unlink()
 
 
-def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Recipe) -> None:
-    """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``."""
+def quantize_tflite(
+    model: Path, output: Path, calibration: Features, recipe: Recipe, *, dense_per_channel: bool = True
+) -> None:
+    """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``.
+
+    ``dense_per_channel=False`` keeps one scale for the weights of each FULLY_CONNECTED whatever the recipe says.
+    """
     from litert_quantizer.calibrator import Calibrator
     from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
     from litert_quantizer.quantizer import Quantizer
@@ -104,11 +123,19 @@ def quantize_tflite(model: Path, output: Path, calibration: Features, recipe: Re
         weight_num_bits=8,
         weight_granularity=granularity,
     )
+    if not dense_per_channel:
+        manager.add_static_config(
+            ".*",
+            TFLOperationName.FULLY_CONNECTED,
+            activation_num_bits=8,
+            weight_num_bits=8,
+            weight_granularity=QuantGranularity.TENSORWISE,
+        )
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress, advice
         warnings.simplefilter("ignore")
         # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.
         calibrator = Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-        calibrator.calibrate({signature: [{name: window.reshape(shape)} for window in calibration]}, manager)
+        calibrator.calibrate({signature: [{name: laid(window, shape)} for window in calibration]}, manager)
         quantizer = Quantizer(content)
         quantizer.load_quantization_recipe(manager.get_quantization_recipe())
         result = quantizer.quantize(

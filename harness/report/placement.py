@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.candidate import Candidate, Recipe
 from harness.errors import VoxgateError
+from harness.gates.artifact import allowed
 from harness.row import printable
 from harness.run import Run
 from harness.targets.base import Artifact, Node
@@ -105,4 +106,4 @@ def _figures(candidate: Candidate, recipe: Recipe, artifact: Artifact) -> dict[s
 def _word(candidate: Candidate, recipe: Recipe, node: Node) -> str:
     if not node.fallback:
         return ""
-    return "allowed" if candidate.allows(recipe.target, node.op, node.name) else "yes"
+    return "allowed" if allowed(candidate, recipe.target, node) else "yes"

@@ -6,6 +6,7 @@ A target is one module of this package that defines a subclass of Target; the re
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,9 @@ Progress = Callable[[str], None]
 Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 
 OPTIONAL = ("activation_bits", "op_target", "runtime", "soc")  # keys of a recipe that only some targets honour
+
+
+NOWHERE = "nowhere"  # where a node runs that the toolchain refuses, and with it the model: no [[allow]] accepts it
 
 
 class Evidence(StrEnum):
@@ -113,6 +117,14 @@ class Job:
     say: Progress = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """Single inferences as a device timed them itself, in order, and what else its tools say of its time."""
+
+    samples_ms: npt.NDArray[np.float64]
+    note: str = ""
+
+
 class Board(ABC):
     """Where an artifact runs: silicon, the vendor's emulator, or this host."""
 
@@ -134,6 +146,22 @@ class Board(ABC):
         """
         raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
+    def times(self, artifact: Artifact, windows: Features, rounds: int) -> Clocked | None:
+        """About ``rounds`` single inferences by the device's own clock; None where ``open`` is timed from here."""
+        del artifact, windows, rounds
+        return None
+
+    def clock(self) -> int:
+        """Nanoseconds, by the clock that calls of what :meth:`open` returned are timed with.
+
+        A board reached through a pipe leaves the pipe out: its clock moves by what the device measured.
+        """
+        return time.perf_counter_ns()
+
+    def vitals(self) -> dict[str, Any]:
+        """What the times of this board depend on (power mode, clocks, temperatures), for the record."""
+        return {}
+
     def identity(self) -> dict[str, str]:
         """What, beside artifact and features, its outputs depend on: part of the key they are kept under."""
         return {}
@@ -143,13 +171,13 @@ class Board(ABC):
 
         At least ``rounds`` of them; with ``seconds``, a sustained load of that length. Raises NotMeasured.
         """
-        return stages(frontend.features, self.open(artifact), audio, rounds, seconds)
+        return stages(frontend.features, self.open(artifact), audio, rounds, seconds, self.clock)
 
     def time_in_turns(self, a: Artifact, b: Artifact, windows: Features, rounds: int) -> Turns:
         """One inference of each, in turns, on the same windows, by the board's own clock. Raises NotMeasured."""
         first, second = self.open(a), self.open(b)
         count = len(windows)
-        return turns(lambda i: first(windows[i % count]), lambda i: second(windows[i % count]), rounds)
+        return turns(lambda i: first(windows[i % count]), lambda i: second(windows[i % count]), rounds, self.clock)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""

@@ -37,13 +37,24 @@ def read(model: Path, int8: bool) -> tuple[Placement, Sizes]:
             f"{model.name}: {len(ops) - len(own)} delegate nodes for {len(delegated)} ops: this LiteRT "
             "fuses them, so its placement cannot be told. Use the pinned ai-edge-litert."
         )
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate adds tensors of its own
-    interpreter = Interpreter(str(model), experimental_op_resolver_type=plain)
+    interpreter = _plain(model)
     tensors = {int(t["index"]): t for t in interpreter.get_tensor_details()}
     chosen = {int(op["index"]) for op in delegated}
     nodes = tuple(_node(op, tensors, int(op["index"]) in chosen, int8) for op in own)
     partitions = sum(op["op_name"] == DELEGATE for op in _ops(model))
     return Placement(nodes, Evidence.HOST, partitions), _sizes(model, interpreter, own, tensors)
+
+
+def sizes(model: Path) -> Sizes:
+    """Sizes of ``model`` alone, without asking which ops a delegate takes."""
+    interpreter = _plain(model)
+    tensors = {int(t["index"]): t for t in interpreter.get_tensor_details()}
+    return _sizes(model, interpreter, interpreter._get_ops_details(), tensors)
+
+
+def _plain(model: Path) -> Interpreter:
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # a delegate adds tensors of its own
+    return Interpreter(str(model), experimental_op_resolver_type=plain)
 
 
 def _ops(model: Path, **options: bool) -> list[Detail]:
@@ -93,4 +104,5 @@ def _weights(model: Path) -> int:
     for g in range(parsed.SubgraphsLength()):
         graph = parsed.Subgraphs(g)
         buffers |= {graph.Tensors(t).Buffer() for t in range(graph.TensorsLength())}
-    return sum(parsed.Buffers(i).DataLength() for i in buffers if i)
+    # A large model's buffers lie behind the graph and say their size instead.
+    return sum(parsed.Buffers(i).DataLength() or parsed.Buffers(i).Size() for i in buffers if i)

@@ -1,7 +1,8 @@
 """One vendor tool, one child process: bounded in time and memory, and every way to die in plain words.
 
-The child gets its request as ``request.json`` and arrays beside it, and answers with ``result.json``;
-both ends of its standard output are files, written by C libraries as well as by Python.
+A worker of ours gets its request as ``request.json`` and arrays beside it, and answers with ``result.json``;
+a command of the vendor's own is told by its arguments. Both ends of their standard output are files,
+written by C libraries as well as by Python.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,6 +51,35 @@ class Child:
     limits: Limits
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A vendor's own command: its words, whose build it is, and what it needs in its environment."""
+
+    words: tuple[str, ...]  # the program first
+    subject: str
+    environment: dict[str, str]
+    limits: Limits = Limits()
+
+    @property
+    def name(self) -> str:
+        return Path(self.words[0]).name
+
+
+def run_command(command: Command, folder: Path) -> str:
+    """All it said, standard output before standard error; it stands in ``folder``, where its logs stay.
+
+    Raises ToolchainError for a crash, an exit code, time or memory exceeded.
+    """
+    logs = _logs(folder, f"{command.name}.")
+    with tempfile.TemporaryDirectory(prefix="voxgate-", ignore_cleanup_errors=True) as scratch:
+        fault = _supervise(command.words, command.environment, command.limits, logs, Path(scratch), folder)
+    if fault is None:
+        return "".join(COLOUR.sub("", log.read_bytes()[-MAX_RESULT:].decode("utf-8", "replace")) for log in logs)
+    kept = _keep(folder)
+    again = f"(cd {shlex.quote(str(kept))} && {shlex.join(command.words)})"
+    raise ToolchainError(_message(f"{command.subject}: {command.name}", fault, _logs(kept, f"{command.name}."), again))
+
+
 def run_child(child: Child, request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The worker's result. ``folder`` takes request, result, stdout.log and stderr.log.
 
@@ -57,36 +88,51 @@ def run_child(child: Child, request: dict[str, Any], folder: Path) -> dict[str, 
     result = folder / "result.json"
     result.unlink(missing_ok=True)
     (folder / "request.json").write_text(json.dumps(request, indent=1), encoding="utf-8")
+    words = (str(child.python), "-I", str(child.worker.resolve()), str(folder.resolve()))
     # Vendor tools drop files where they stand and in TMPDIR; both vanish with this folder, even after a kill.
-    with tempfile.TemporaryDirectory(prefix="voxgate-", ignore_cleanup_errors=True) as scratch:
-        fault = _supervise(child, folder.resolve(), Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="voxgate-", ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        fault = _supervise(words, child.environment, child.limits, _logs(folder), scratch, scratch)
     if fault is None:
         fault, answer = _read(result)
         if fault is None:
             return answer
-    raise ToolchainError(_message(child, fault, _keep(folder)))
+    kept = _keep(folder)
+    again = f"{child.python} -I {child.worker} {kept}"
+    raise ToolchainError(_message(f"{child.subject}: {child.worker.stem}", fault, _logs(kept), again))
 
 
-def _supervise(child: Child, folder: Path, scratch: Path) -> str | None:
-    """Run the child to its end; what went wrong, or None for exit code 0."""
-    environment = {key: os.environ[key] for key in KEPT if key in os.environ} | child.environment
+def _logs(folder: Path, prefix: str = "") -> tuple[Path, Path]:
+    return folder / f"{prefix}stdout.log", folder / f"{prefix}stderr.log"
+
+
+def _supervise(
+    words: tuple[str, ...],
+    environment: dict[str, str],
+    limits: Limits,
+    logs: tuple[Path, Path],
+    scratch: Path,
+    stand: Path,
+) -> str | None:
+    """Run a command, standing in ``stand``, to its end; what went wrong, or None for exit code 0."""
+    environment = {key: os.environ[key] for key in KEPT if key in os.environ} | environment
     # One thread each: two children share two cores, and a figure must not depend on how many there are.
     environment |= {"TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}
-    with (folder / "stdout.log").open("wb") as out, (folder / "stderr.log").open("wb") as err:
+    with logs[0].open("wb") as out, logs[1].open("wb") as err:
         try:
             process = subprocess.Popen(
-                [child.python, "-I", child.worker.resolve(), folder],
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                cwd=scratch,
+                cwd=stand,
                 env=environment,
                 start_new_session=True,
             )
         except OSError as error:
             return f"could not be started ({error.strerror or error})"
         try:
-            return _watch(process, child.limits)
+            return _watch(process, limits)
         finally:
             _kill_group(process)
 
@@ -156,12 +202,12 @@ def _keep(folder: Path) -> Path:
     return kept
 
 
-def _message(child: Child, fault: str, folder: Path) -> str:
-    lines = last_lines(folder / "stderr.log", 2) + last_lines(folder / "stdout.log", 2)
+def _message(who: str, fault: str, logs: tuple[Path, Path], again: str) -> str:
+    out, err = logs
+    lines = last_lines(err, 2) + last_lines(out, 2)
     return (
-        f"{child.subject}: {child.worker.stem} {fault}. Its last words: {' | '.join(lines) or '(none)'}. All that went "
-        f"in and out is kept in {folder} (stdout.log, stderr.log). To run it again by hand: "
-        f"{child.python} -I {child.worker} {folder}"
+        f"{who} {fault}. Its last words: {' | '.join(lines) or '(none)'}. All that went in and out is kept in "
+        f"{out.parent} ({out.name}, {err.name}). To run it again by hand: {again}"
     )
 
 

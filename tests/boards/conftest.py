@@ -30,9 +30,9 @@ def models(tmp_path_factory: pytest.TempPathFactory, features: Features) -> dict
     return made
 
 
-def artifact(file: Path) -> Artifact:
+def artifact(file: Path, target: str = "host") -> Artifact:
     nodes = (Node("n", "Conv", "float32", "cpu", False),)
-    recipe = Recipe(target="host", name="this", precision="fp32")
+    recipe = Recipe(target=target, name="this", precision="fp32")
     return Artifact("small", recipe, "key", file, Placement(nodes, Evidence.HOST), Sizes(1), Evidence.HOST)
 
 

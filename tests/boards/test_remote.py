@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from harness.agent.wire import unpack
 from harness.audio.frontend import FrontEnd
-from harness.boards import desk, lab, remote, ssh
+from harness.boards import desk, hold, lab, remote
 from harness.boards.lab import Lab
 from harness.boards.local import LocalBoard
 from harness.boards.remote import RemoteBoard
@@ -55,8 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "ITEM_S", 3.0)
     monkeypatch.setattr(remote, "WARM_S", 5.0)
     monkeypatch.setattr(remote, "WINDOWS", 5)
-    monkeypatch.setattr(ssh, "CONNECT_S", 3.0)
-    monkeypatch.setattr(Link.__init__, "__defaults__", ("python3", 3.0))
+    monkeypatch.setattr(hold, "CONNECT_S", 4.0)
 
 
 @pytest.fixture
@@ -209,8 +209,10 @@ def test_a_timing_that_was_interrupted_begins_anew(
 def test_a_board_that_hangs_is_infra_with_the_board_the_moment_and_the_remedy(
     loop: Loopback, tmp_path: Path, tiny: Artifact, features: Features
 ) -> None:
-    with opened(loop, tmp_path) as board, pytest.raises(InfraError) as caught:
-        board.run(tiny, features, once("10 of 20 windows", loop.pause))
+    with opened(loop, tmp_path) as board:
+        board.hold.entry = board.entry.model_copy(update={"boot_s": 1.0})
+        with pytest.raises(InfraError) as caught:
+            board.run(tiny, features, once("10 of 20 windows", loop.pause))
     text = str(caught.value)
     assert "board loop was lost while running small host/this" in text
     assert "gave no answer in 3 s" in text
@@ -237,7 +239,7 @@ def test_a_board_that_hangs_is_power_cycled(loop: Loopback, tmp_path: Path, tiny
 
     with opened(loop, tmp_path) as board:
         board.hold.power = switch = Switch()
-        board.hold.entry = board.entry.model_copy(update={"boot_s": 4.0})
+        board.hold.entry = board.entry.model_copy(update={"boot_s": 2.0})
         found = board.run(tiny, features, once("10 of 20 windows", loop.pause))
     np.testing.assert_array_equal(found, LocalBoard().run(tiny, features, print))
     assert switch.cycles == 1
@@ -399,16 +401,16 @@ def test_the_second_job_waits_where_it_may(
 def test_the_lock_of_a_killed_job_ends_with_its_heartbeat(
     loop: Loopback, tmp_path: Path, tiny: Artifact, features: Features
 ) -> None:
-    job = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(loop.lab(tmp_path / "lab.toml"))], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", KILLED, str(loop.lab(tmp_path / "lab.toml"))]
+    leaving = {**os.environ, "TMPDIR": str(tmp_path)}  # what it cannot remove goes with the test's folder
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=leaving)
     assert job.stdout is not None
     assert job.stdout.readline() == "held\n"
     job.kill()
     job.wait()
     with opened(loop, tmp_path) as second:
         assert "held by" in refusal(lambda: second.run(tiny, features, print))
-    time.sleep(4.0)
+    time.sleep(2.0)
     with opened(loop, tmp_path) as third:
         assert len(third.run(tiny, features, print)) == len(features)
 
@@ -419,9 +421,9 @@ from pathlib import Path
 from harness.boards import lab
 found = lab.load(Path(sys.argv[1]))
 hold = found.hold(found.boards[0])
-hold.lease_s = 4.0
+hold.lease_s = 2.0
 hold.ready("waiting to be killed")
-time.sleep(5)  # longer than the lease: the heartbeat keeps it
+time.sleep(3)  # longer than the lease: the heartbeat keeps it
 print("held", flush=True)
 time.sleep(60)
 """
@@ -469,6 +471,14 @@ def test_an_artifact_of_no_known_runtime_names_the_line_to_write(
         board.run(artifact(tmp_path / "model.plan"), features, print)
 
 
+def test_no_cpu_passes_for_an_accelerator(board: RemoteBoard, models: dict[str, Path], features: Features) -> None:
+    """ONNX Runtime would take the file of a target whose accelerator never sees it."""
+    with pytest.raises(Unsupported, match=r"known for \.onnx files of jetson"):
+        board.run(artifact(models["float.onnx"], "jetson"), features, print)
+    with pytest.raises(ToolchainError, match="no part of it is compiled for the Edge TPU"):
+        board.run(artifact(models["int8.tflite"], "edgetpu"), features, print)
+
+
 def test_a_damaged_model_is_told_from_a_lost_board(board: RemoteBoard, tmp_path: Path, features: Features) -> None:
     (tmp_path / "damaged.onnx").write_bytes(b"no model at all" * 40)
     with pytest.raises(ToolchainError, match=r"damaged\.onnx of small host/this does not load"):
@@ -497,6 +507,30 @@ def test_a_board_without_that_python_says_so(
     with opened(loop, tmp_path) as board:
         board.hold.entry = board.entry.model_copy(update={"python": "python3.99"})
         assert "python3.99" in refusal(lambda: board.run(tiny, features, print))
+
+
+def test_a_board_without_numpy_says_so(loop: Loopback, tmp_path: Path, tiny: Artifact, features: Features) -> None:
+    bare = tmp_path / "bare-python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    with opened(loop, tmp_path) as board:
+        board.hold.entry = board.entry.model_copy(update={"python": str(bare)})
+        with pytest.raises(Unsupported, match=r"No module named 'numpy'; install it: python3 -m pip install numpy"):
+            board.run(tiny, features, print)
+
+
+def test_fewer_answers_than_windows_are_never_taken_for_all(
+    board: RemoteBoard, tiny: Artifact, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Link.call
+
+    def call(link: Link, module: str, function: str, timeout_s: float, **arguments: object) -> object:
+        parts = plain(link, module, function, timeout_s, **arguments)
+        return iter(list(parts)[:-1]) if function == "run" else parts
+
+    monkeypatch.setattr(Link, "call", call)
+    with pytest.raises(InfraError, match="it answered 0 of 20 windows"):
+        board.run(tiny, features, print)
 
 
 def test_features_that_are_not_finite_are_an_error(board: RemoteBoard, tiny: Artifact, features: Features) -> None:
@@ -556,9 +590,9 @@ def test_rockchips_runtime_is_called_as_its_manual_says(
     """By a stand-in: no NPU is here."""
     (tmp_path / "model.onnx").write_bytes(models["float.onnx"].read_bytes())
     (tmp_path / "model.rknn").write_bytes(models["float.onnx"].read_bytes())
-    found = with_stand_in.run(artifact(tmp_path / "model.rknn"), features, print)
+    found = with_stand_in.run(artifact(tmp_path / "model.rknn", "rk3588"), features, print)
     expected = LocalBoard().run(artifact(models["float.onnx"]), features, print)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     (tmp_path / "model.rknn").write_bytes(b"no such chip")
     with pytest.raises(ToolchainError, match="compiled for this chip"):
-        with_stand_in.run(artifact(tmp_path / "model.rknn"), features, print)
+        with_stand_in.run(artifact(tmp_path / "model.rknn", "rk3588"), features, print)

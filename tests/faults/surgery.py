@@ -34,6 +34,16 @@ def imbalance(source: Path, path: Path, *, k: float, seed: int) -> Path:
     return path
 
 
+def put_before(op: str, intruder: str, path: Path) -> None:
+    """An operator of one input, ``/fault/<intruder>``, before the first ``op`` of the model at ``path``."""
+    model = onnx.load(path)
+    index, node = next((i, node) for i, node in enumerate(model.graph.node) if node.op_type == op)
+    name = f"/fault/{intruder}"
+    model.graph.node.insert(index, onnx.helper.make_node(intruder, [node.input[0]], [f"{name}_output_0"], name=name))
+    node.input[0] = f"{name}_output_0"
+    path.write_bytes(model.SerializeToString())
+
+
 def _multiply(weights: Weights, node: onnx.NodeProto, scale: npt.NDArray[np.float32]) -> None:
     weights[node.input[1]] *= scale[:, None, None, None]
     weights[node.input[2]] *= scale

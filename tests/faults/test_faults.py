@@ -11,10 +11,27 @@ import soundfile
 from onnx import numpy_helper
 
 from harness.targets import toolchain
-from tests.faults.surgery import imbalance
-from tests.house import CORPUS, RK3588, SHIPPED, Gate, GateRun, edit, make_house, read_manifest, write_manifest
+from tests.faults.surgery import imbalance, put_before
+from tests.house import (
+    CORPUS,
+    HTP,
+    RK3588,
+    SHIPPED,
+    Gate,
+    GateRun,
+    add_recipe,
+    edit,
+    make_house,
+    read_manifest,
+    write_manifest,
+)
 
 CLEAN_DROP_ALLOWED = 5.0  # points: what a gate on the clean test set alone is commonly set to
+
+
+needs_htp = pytest.mark.skipif(
+    toolchain.installed("htp") is None, reason="needs the HTP toolchain: voxgate toolchain install htp"
+)
 
 
 def model(house: Path) -> Path:
@@ -151,10 +168,39 @@ def test_other_audio_is_a_drifted_corpus_not_a_regressed_model(gate: Gate, house
 def test_a_convolution_forced_to_the_cpu_of_the_rk3588(gate: Gate, house: Path) -> None:
     first = next(node for node in onnx.load(SHIPPED / "model.onnx").graph.node if node.op_type == "Conv")
     forced = f'op_target = {{ "{first.output[0]}" = "cpu" }}\n'
-    toml = model(house) / "model.toml"
-    head, rest = toml.read_text().split("[[recipe]]", 1)
-    toml.write_text(head + RK3588 + forced + "\n[[recipe]]" + rest)
+    add_recipe(house, RK3588 + forced)
     run = gate(house, "-m", "rk3588", "-k", "fallback", "--toolchains=never")
     assert run.code == 1
     assert run.red("placement") == {"fallback"}
     assert f"Conv:{first.name}" in run.row("placement", "fallback")["detail"]
+
+
+@needs_htp
+def test_a_healthy_house_is_green_on_the_htp(gate: Gate, house: Path) -> None:
+    add_recipe(house, HTP)
+    run = gate(house, "-m", "htp", "--toolchains=never")
+    assert run.code == 0, run.output
+    placed, outputs = run.row("placement", "fallback"), run.row("accuracy")
+    assert (placed["evidence"], placed["source"]) == ("static", "QNN 2.51 validator for SM8550 (v73)")
+    assert (outputs["evidence"], outputs["source"]) == ("emulator", "HTP emulator v73")
+
+
+@needs_htp
+def test_an_erf_sends_nodes_from_the_htp_to_the_cpu(gate: Gate, house: Path) -> None:
+    add_recipe(house, HTP)
+    put_before("Gemm", "Erf", model(house) / "model.onnx")
+    run = gate(house, "-m", "htp", "-k", "fallback", "--toolchains=never")
+    assert run.code == 1
+    assert run.red("placement") == {"fallback"}
+    assert run.row("placement", "fallback")["detail"].startswith(
+        "falls back: Erf /fault/Erf on cpu as float32 (Operators"
+    )
+
+
+@needs_htp
+def test_the_rb5_is_no_htp(gate: Gate, house: Path) -> None:
+    add_recipe(house, HTP.replace('precision = "int8"', 'precision = "int8"\nsoc = "SM8250"'))
+    run = gate(house, "-m", "htp", "-k", "fallback", "--toolchains=never")
+    assert "is a Hexagon V66, which has no HTP" in run.output
+    assert 'Set target = "rb5"' in run.output
+    assert "MAY SHIP" not in run.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from harness.errors import NotMeasured
 from harness.gates.artifact import MOST_NAMED, footprint, layers, parity, placement
 from harness.gates.base import Build
-from harness.targets.base import Artifact, Evidence, Node, Placement, Sizes
+from harness.targets.base import NOWHERE, Artifact, Evidence, Node, Placement, Sizes
 from harness.verdict import Outcome
 from tests.gates.conftest import MakeBuild
 
@@ -77,6 +78,14 @@ def test_an_allowed_fallback_hides_no_other(build: MakeBuild) -> None:
     assert (row.outcome, row.value) == (Outcome.FAIL, 1)
     assert "/pool/Mean" in row.detail
     assert "/head/Selu" not in row.detail
+
+
+def test_no_allow_list_accepts_a_node_that_the_toolchain_refuses(build: MakeBuild) -> None:
+    own = build(more=allow("*", "*"))
+    row = placement(own, artifact(own, [ON, replace(OFF, where=NOWHERE)]))
+    assert row.outcome is Outcome.FAIL
+    assert "Selu /head/Selu on nowhere" in row.detail
+    assert "[[allow]]" not in row.detail
 
 
 def test_many_fallbacks_are_counted_beyond_the_first(build: MakeBuild) -> None:

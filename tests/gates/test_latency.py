@@ -109,3 +109,10 @@ def test_turns_on_a_throttled_board_are_inconclusive(build: MakeBuild, times: fl
     row = slowdown(build("slowdown = 1.0"), hot)
     assert row.outcome is Outcome.INCONCLUSIVE
     assert "throttled" in row.detail
+
+
+def test_what_a_boards_own_tools_say_stands_beside_the_figure(build: MakeBuild) -> None:
+    own = Latency(timed().samples_ms, 0, True, "then 0.6 ms each, n=15803")
+    (row,) = judge(build("latency_ms.p50 = 6"), own, "latency_ms")
+    assert row.detail.endswith("n=700 rounds (then 0.6 ms each, n=15803)")
+    assert row.n == 700

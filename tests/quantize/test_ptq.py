@@ -10,6 +10,7 @@ from harness.boards.runtimes import open_model
 from harness.candidate import Recipe
 from harness.errors import ToolchainError
 from harness.quantize import ptq
+from harness.targets import tflite_file
 from harness.targets.base import Features
 from tests.targets.models import ds_cnn
 from tests.targets.tflite_models import tflite_of
@@ -129,3 +130,15 @@ def test_nan_in_calibration_is_refused(models: dict[str, Path], features: Featur
     for runtime in models:
         with pytest.raises(ToolchainError, match="1 of 48 calibration windows hold NaN"):
             quantized(models, recipe(runtime), broken, tmp_path)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_dense_weights_may_have_one_scale_while_convolutions_have_many(
+    dense: bool, models: dict[str, Path], features: Features, tmp_path: Path
+) -> None:
+    made = tmp_path / "int8.tflite"
+    ptq.quantize_tflite(models["litert"], made, features, recipe("litert"), dense_per_channel=dense)
+    scales = {op.kind: op.inputs[1].scales for op in tflite_file.read(made).ops if op.inputs[1] is not None}
+    assert scales["CONV_2D"] == 16
+    assert scales["DEPTHWISE_CONV_2D"] == 16
+    assert scales["FULLY_CONNECTED"] == (12 if dense else 1)

@@ -85,17 +85,76 @@ def ds_cnn(
     return graph.save(path, opset=opset, shape=shape)
 
 
-def gru(path: Path, *, hidden: int = 64) -> Path:
-    """A convolution, then a GRU over the frames, then a linear layer: (1, 1, 49, 10) to (1, 12)."""
+def gru(path: Path, *, hidden: int = 64, bins: int = 10) -> Path:
+    """A convolution, then a GRU over the frames, then a linear layer: (1, 1, 49, bins) to (1, 12)."""
     graph = Graph()
     layer = graph.conv("features", "stem", (4, 1, 3, 3), stride=1)
     graph.node("Transpose", [layer], "frames_first", perm=[2, 0, 1, 3])
-    graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 40])], "sequence")
-    gates = [graph.weight("gru.w", 1, 3 * hidden, 40), graph.weight("gru.r", 1, 3 * hidden, hidden)]
+    graph.node("Reshape", ["frames_first", graph.constant("sequence_shape", [49, 1, 4 * bins])], "sequence")
+    gates = [graph.weight("gru.w", 1, 3 * hidden, 4 * bins), graph.weight("gru.r", 1, 3 * hidden, hidden)]
     graph.nodes.append(
         helper.make_node("GRU", ["sequence", *gates], ["states"], name="gru", hidden_size=hidden, linear_before_reset=1)
     )
     graph.node("Gather", ["states", graph.constant("last", [48])], "state", axis=0)
     graph.node("Reshape", ["state", graph.constant("flat_shape", [1, hidden])], "flat")
     graph.linear("flat", hidden)
+    return graph.save(path, shape=(1, 1, 49, bins))
+
+
+def transposed(path: Path) -> Path:
+    """A convolution, then a transposed one (no int8 kernel in TensorRT-RTX), pooling and a linear layer."""
+    graph = Graph()
+    graph.conv("features", "stem", (8, 1, 3, 3))
+    graph.node("ConvTranspose", ["stem", graph.weight("up.w", 8, 8, 3, 3)], "up", pads=[1, 1, 1, 1])
+    graph.node("GlobalAveragePool", ["up"], "pool")
+    graph.node("Flatten", ["pool"], "flat")
+    graph.linear("flat", 8)
     return graph.save(path)
+
+
+def recurrent(path: Path) -> Path:
+    """A GRU over the frames and nothing that has an int8 kernel: (1, 1, 49, 10) to (1, 12)."""
+    graph = Graph()
+    graph.node("Reshape", ["features", graph.constant("sequence_shape", [49, 1, 10])], "sequence")
+    gates = [graph.weight("gru.w", 1, 3 * LABELS, 10), graph.weight("gru.r", 1, 3 * LABELS, LABELS)]
+    graph.nodes.append(helper.make_node("GRU", ["sequence", *gates], ["states"], name="gru", hidden_size=LABELS))
+    graph.node("Gather", ["states", graph.constant("last", [48])], "state", axis=0)
+    graph.node("Reshape", ["state", graph.constant("flat_shape", [1, LABELS])], "logits")
+    return graph.save(path)
+
+
+def layer_norm(path: Path, *, channels: int = 16) -> Path:
+    """A convolution, a LayerNormalization over its channels, another convolution: (1, 1, 49, 10) to (1, 12)."""
+    graph = Graph()
+    layer = graph.conv("features", "stem", (channels, 1, 10, 4), stride=2)
+    graph.node("Transpose", [layer], "channels_last", perm=[0, 2, 3, 1])
+    around_one = graph.random.uniform(0.5, 1.5, channels).astype(np.float32)
+    graph.weights.append(numpy_helper.from_array(around_one, "norm.w"))
+    graph.weights.append(numpy_helper.from_array(around_one - 1, "norm.b"))
+    graph.node("LayerNormalization", ["channels_last", "norm.w", "norm.b"], "norm", axis=-1, epsilon=1e-5)
+    graph.node("Transpose", ["norm"], "channels_first", perm=[0, 3, 1, 2])
+    layer = graph.conv("channels_first", "point", (channels, channels, 1, 1))
+    graph.node("GlobalAveragePool", [layer], "pool")
+    graph.node("Flatten", ["pool"], "flat")
+    graph.linear("flat", channels)
+    return graph.save(path)
+
+
+def insert_gelu(model: onnx.ModelProto, tensor: str) -> None:
+    """A GELU behind ``tensor``, for all that take it, spelled in the operators that opset 17 has."""
+    nodes = list(model.graph.node)
+    for name, value in (("gelu.root", 2**-0.5), ("gelu.one", 1.0), ("gelu.half", 0.5)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    for node in nodes:
+        node.input[:] = ["gelu" if name == tensor else name for name in node.input]
+    spelled = [
+        ("Mul", [tensor, "gelu.root"], "gelu.scaled"),
+        ("Erf", ["gelu.scaled"], "gelu.erf"),
+        ("Add", ["gelu.erf", "gelu.one"], "gelu.raised"),
+        ("Mul", [tensor, "gelu.raised"], "gelu.gated"),
+        ("Mul", ["gelu.gated", "gelu.half"], "gelu"),
+    ]
+    made = [helper.make_node(op, inputs, [output], name=output) for op, inputs, output in spelled]
+    place = next(index for index, node in enumerate(nodes) if tensor in node.output) + 1
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])

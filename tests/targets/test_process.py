@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from harness.errors import ToolchainError
-from harness.targets.process import Child, Limits, last_lines, run_child
+from harness.targets.process import Child, Command, Limits, last_lines, run_child, run_command
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +137,51 @@ def gone(pid: int) -> bool:
         time.sleep(0.05)
     os.kill(pid, 9)
     return False
+
+
+def command(tmp_path: Path, code: str, limits: Limits = Limits(30.0, 1024)) -> str:  # noqa: B008 -- frozen
+    """What a vendor's own tool says, run in tmp_path/job."""
+    tool = tmp_path / "vendor-tool"
+    tool.write_text(f"#!{sys.executable}\nimport sys\n{textwrap.dedent(code)}")
+    tool.chmod(0o755)
+    (tmp_path / "job").mkdir()
+    words = (str(tool), "--input", "a b")
+    return run_command(Command(words, "small rb5/int8", {"COLOUR": "blue"}, limits), tmp_path / "job")
+
+
+def test_a_command_says_all_and_leaves_its_files(tmp_path: Path) -> None:
+    said = command(
+        tmp_path,
+        """
+        import os
+        print(sys.argv[1:], os.environ["COLOUR"], os.environ.get("PYTHONPATH"))
+        print("\\x1b[31mdone\\x1b[0m", file=sys.stderr)
+        open("made.dlc", "w").close()
+        """,
+    )
+    assert said == "['--input', 'a b'] blue None\ndone\n"
+    assert (tmp_path / "job" / "made.dlc").exists()
+    assert (tmp_path / "job" / "vendor-tool.stderr.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed with SIGSEGV"),
+        ("sys.exit('no such layer')", "ended with exit code 1. Its last words: no such layer."),
+        ("import time; time.sleep(60)", "longer than its 1 s"),
+    ],
+)
+def test_how_a_command_died_is_named(tmp_path: Path, code: str, said: str) -> None:
+    with pytest.raises(ToolchainError) as caught:
+        command(tmp_path, code, Limits(1.0, 1024))
+    message = str(caught.value)
+    assert message.startswith("small rb5/int8: vendor-tool ")
+    assert said in message
+    assert message.endswith(f"{tmp_path / 'vendor-tool'} --input 'a b')")
+    assert "vendor-tool.stderr.log" in message
+
+
+def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ToolchainError, match="small rb5/int8: absent could not be started"):
+        run_command(Command((str(tmp_path / "absent"),), "small rb5/int8", {}), tmp_path)
