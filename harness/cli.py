@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import __version__, lab_command
+from harness.boards.virtual import command as virtual_lab
 from harness.errors import VoxgateError
 from harness.terminal import print_table
 
@@ -82,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("name", help="the target it builds for, as rk3588")
     install.set_defaults(call=_toolchain_install)
     toolchain.add_parser("list", help="what there is and what is installed").set_defaults(call=_toolchain_list)
-    lab_command.add(commands.add_parser("lab", help="boards").add_subparsers(metavar="WHAT", required=True))
+    lab = commands.add_parser("lab", help="boards").add_subparsers(metavar="WHAT", required=True)
+    lab_command.add(lab)
+    virtual_lab.add(lab)
     return parser
 
 

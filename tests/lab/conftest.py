@@ -1,0 +1,52 @@
+"""Two boards for the tests that boot machines, and what is measured on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.boards import remote, ssh
+from harness.boards.ssh import Link
+from harness.boards.virtual.board import VirtualBoard
+from tests.lab import bench
+from tests.lab.bench import Bench
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-faults", action="store_true", help="every fault at every moment, not each at one")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("boards")
+
+
+@pytest.fixture(scope="session")
+def board_a(folder: Path) -> Iterator[VirtualBoard]:
+    """A board that is up. Who disturbs it puts it right again."""
+    with VirtualBoard(folder / "virtual-a", print) as board:
+        yield board
+
+
+@pytest.fixture(scope="session")
+def board_b(folder: Path) -> Iterator[VirtualBoard]:
+    with VirtualBoard(folder / "virtual-b", print) as board:
+        yield board
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return bench.make_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short timings, whose clock counts instructions and so cannot fall; and limits that a test can wait for."""
+    monkeypatch.setattr(remote, "LEAST_S", 0.2)
+    monkeypatch.setattr(remote, "EMULATED", 1.0)
+    monkeypatch.setattr(remote, "ITEM_S", 25.0)
+    monkeypatch.setattr(remote, "WARM_S", 40.0)
+    monkeypatch.setattr(ssh, "CONNECT_S", 20.0)
+    monkeypatch.setattr(Link.__init__, "__defaults__", ("python3", 20.0))
