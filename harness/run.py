@@ -24,7 +24,7 @@ from harness.build import build
 from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
 from harness.energy import Energy
-from harness.errors import CandidateError, CorpusError, GoldenError, InfraError, nearest
+from harness.errors import CandidateError, CorpusError, GoldenError, InfraError, NotMeasured, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
 from harness.onnxfile import inspect
@@ -116,9 +116,16 @@ class Run:
         """Inference times of the artifact and of the recipe's own float path, in turns. Raises NotMeasured."""
         return self._once(("ratio", candidate.name, recipe.id), lambda: self._side_by_side(candidate, recipe))
 
-    def rss(self, candidate: Candidate, recipe: Recipe) -> int:
-        """Bytes of resident memory the artifact takes. Raises NotMeasured."""
-        return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+    def size(self, candidate: Candidate, recipe: Recipe, part: str) -> int:
+        """Bytes of ``file``, ``weights`` or ``activations`` as built, or of ``rss`` as measured. Raises NotMeasured."""
+        if part == "rss":
+            return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+        size: int | None = getattr(self.artifact(candidate, recipe).sizes, part)
+        if size is None:
+            raise NotMeasured(
+                f"{part} memory of {candidate.name} on {recipe.id}: its toolchain does not report it; needs a board."
+            )
+        return size
 
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""

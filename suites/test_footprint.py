@@ -8,5 +8,5 @@ from harness.gates import artifact as gates
 
 
 @pytest.mark.gate("footprint")
-def test_size(build, artifact, slice_id, resident, record):
-    record(gates.footprint(build, artifact, slice_id, resident))
+def test_size(build, slice_id, size, record):
+    record(gates.footprint(build, slice_id, size))

@@ -12,9 +12,10 @@ import pytest
 
 import harness.run
 from harness.cache import Cache
+from harness.errors import NotMeasured
 from harness.measure import Latency
 from harness.run import FLOAT, Run
-from harness.targets.base import Clocked
+from harness.targets.base import Clocked, Sizes
 
 CANDIDATE: Any = SimpleNamespace(name="small", head=SimpleNamespace(conditions=("clean",)))
 
@@ -41,6 +42,15 @@ def test_a_device_that_times_itself_is_believed(tmp_path: Path, monkeypatch: pyt
 
 def test_times_that_drift_are_not_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not a_run(tmp_path, monkeypatch, list(np.linspace(1, 2, 90))).inference(CANDIDATE, FLOAT).settled
+
+
+def test_a_size_the_toolchain_does_not_say_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = a_run(tmp_path, monkeypatch, None)
+    built = SimpleNamespace(sizes=Sizes(file=9, weights=3))
+    monkeypatch.setattr(Run, "artifact", lambda *_: built)
+    assert run.size(CANDIDATE, FLOAT, "weights") == 3
+    with pytest.raises(NotMeasured, match=r"activations memory of small on host/golden.*needs a board"):
+        run.size(CANDIDATE, FLOAT, "activations")
 
 
 def test_a_board_without_a_clock_of_its_own_is_timed_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

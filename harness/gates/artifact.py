@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from harness.candidate import Candidate
-from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
 from harness.targets.base import NOWHERE, Artifact, Logits, Node, Profile
@@ -105,21 +103,12 @@ def cpu_share(build: Build, profile: Profile) -> Row:
     return replace(row, detail=f"{row.detail}; on the CPU: {named or 'nothing'}")
 
 
-def footprint(build: Build, artifact: Artifact, part: str, resident: Callable[[], int]) -> Row:
-    """``file``, ``weights``, ``activations`` in KiB or ``rss`` in MiB against its budget.
-
-    ``resident`` measures the memory of loading and running the artifact; it may raise NotMeasured.
-    """
+def footprint(build: Build, part: str, size: int) -> Row:
+    """``size`` bytes of ``file``, ``weights`` or ``activations`` in KiB, or of ``rss`` in MiB, against its budget."""
     budgets = build.candidate.budgets(build.recipe)
     if part == "rss":
-        return _at_most(build, "footprint", part, resident() / 2**20, float(budgets.rss_mib or 0), "MiB", 1)
+        return _at_most(build, "footprint", part, size / 2**20, float(budgets.rss_mib or 0), "MiB", 1)
     limit = float(getattr(budgets, f"{part}_kib"))
-    size: int | None = getattr(artifact.sizes, part)
-    if size is None:
-        raise NotMeasured(
-            f"{part} memory of {build.candidate.name} on {build.recipe.id}: its toolchain does not "
-            "report it; needs a board."
-        )
     return _at_most(replace(build, evidence="static", source=""), "footprint", part, size / 1024, limit, "KiB", 1)
 
 
