@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards import remote, ssh
-from harness.boards.ssh import Link
+from harness.boards import labfile, remote
 from harness.boards.virtual.board import VirtualBoard
 from tests.lab import bench
 from tests.lab.bench import Bench
@@ -44,9 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short timings, whose clock counts instructions and so cannot fall; and limits that a test can wait for."""
-    monkeypatch.setattr(remote, "LEAST_S", 0.2)
-    monkeypatch.setattr(remote, "EMULATED", 1.0)
+    monkeypatch.setattr(remote, "LEAST_S", 0.4)
     monkeypatch.setattr(remote, "ITEM_S", 25.0)
     monkeypatch.setattr(remote, "WARM_S", 40.0)
-    monkeypatch.setattr(ssh, "CONNECT_S", 20.0)
-    monkeypatch.setattr(Link.__init__, "__defaults__", ("python3", 20.0))
+    monkeypatch.setattr(labfile, "EMULATED", 1.5)
