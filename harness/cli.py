@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -63,7 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     placement.add_argument("--json", action="store_true", help="for machines")
     placement.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
     placement.set_defaults(call=_placement)
-    for command in (plan, placement):
+    baseline = commands.add_parser("baseline", help="what was released before").add_subparsers(
+        metavar="WHAT", required=True
+    )
+    accept = baseline.add_parser("accept", help="make the last run the baseline of its builds, for review and commit")
+    accept.add_argument("candidate", type=Path, help="folder with a model.toml")
+    accept.add_argument("--build", action="append", default=[], metavar="TARGET/RECIPE", help="this one; repeatable")
+    accept.add_argument("--without-board", action="store_true", help="also a build whose board figures are open")
+    accept.add_argument("--restart", action="store_true", help="measure slow drift from this release on")
+    accept.set_defaults(call=_baseline_accept)
+    for command in (plan, placement, accept):
         command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
         command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
         command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
@@ -107,6 +117,21 @@ def _plan(options: argparse.Namespace) -> None:
         for entry in plan(candidate, recipe, run.clips(candidate), run.margins(candidate), count)
     ]
     print(plan_table(entries))
+
+
+def _baseline_accept(options: argparse.Namespace) -> None:
+    from harness.errors import BaselineError
+    from harness.report.accept import Asked, accept
+    from harness.report.records import read
+
+    if os.environ.get("CI"):
+        raise BaselineError(
+            "baseline accept refuses under CI: a release is accepted by a person, in a commit. Run it locally."
+        )
+    records = read(options.work)
+    candidate, run = _opened(options, "baseline")
+    for line in accept(records, candidate, run, Asked(tuple(options.build), options.without_board, options.restart)):
+        print(line)
 
 
 def _placement(options: argparse.Namespace) -> None:

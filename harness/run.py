@@ -14,10 +14,12 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from harness import baseline as baselines
 from harness import golden as goldens
 from harness.audio.checks import require_audio
-from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
+from harness.audio.conditions import ARITHMETIC, CONDITIONS, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.baseline import Baseline
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
 from harness.candidate import Candidate, Floor, Recipe
@@ -109,6 +111,19 @@ class Run:
     def rss(self, candidate: Candidate, recipe: Recipe) -> int:
         """Bytes of resident memory the artifact takes. Raises NotMeasured."""
         return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+
+    def baseline(self, candidate: Candidate, recipe: Recipe) -> Baseline | None:
+        """What was released before; None where nothing was accepted. Raises BaselineError for a damaged file."""
+        key = ("baseline", candidate.name, recipe.id)
+        return self._once(key, lambda: baselines.read(candidate.house, candidate.name, recipe.id))
+
+    def heard(self, candidate: Candidate) -> dict[str, str]:
+        """By condition what a build is played: the clips, their window, and how they are rendered.
+
+        The same on every machine, unlike the last bits of the audio, whose drift is golden's to tell.
+        """
+        corpus, samples = self.corpus(candidate).split("test").digest, candidate.frontend.samples
+        return {name: digest(corpus, samples, CONDITIONS[name].params, ARITHMETIC) for name in conditions(candidate)}
 
     def margins(self, candidate: Candidate) -> list[Slice]:
         groups = self.corpus(candidate).groups

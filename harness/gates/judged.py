@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from functools import cached_property
 
-from harness.gates import accuracy
+from harness.baseline import ACCEPT, Decided, decided_wrong
+from harness.errors import Unsupported
+from harness.gates import accuracy, regression
 from harness.gates.base import Build
 from harness.row import Row
 from harness.run import FLOAT, Run
 from harness.score.keyword import Comparison
+from harness.score.slices import Slice
 
 
 class Judged:
@@ -21,16 +26,20 @@ class Judged:
 
     @cached_property
     def comparison(self) -> Comparison:
-        return self.run.comparison(self.build.candidate, self.build.recipe)
+        found = self.run.comparison(self.build.candidate, self.build.recipe)
+        if self.build.recipe != FLOAT:
+            self._keep_decisions(found)
+        return found
 
     def sanity(self) -> Row:
         return accuracy.sane(self.build, self.comparison, self.run.margins(self.build.candidate))
 
     def margins(self, metric: str) -> dict[str, Row]:
-        """Rows of all margins of ``drop``, ``flips`` or ``sqnr``, by slice."""
+        """Rows of all margins of ``drop``, ``flips``, ``sqnr``, ``regression`` or ``drift``, by slice."""
         if metric not in self._margins:
             parts = self.run.margins(self.build.candidate)
-            self._margins[metric] = accuracy.judge(self.build, self.comparison, metric, parts)
+            judge = self._since if metric in ("regression", "drift") else self._against_golden
+            self._margins[metric] = judge(metric, parts)
             self._write(metric, list(self._margins[metric].values()))
         return self._margins[metric]
 
@@ -49,6 +58,30 @@ class Judged:
         self._write("floors", list(rows.values()))
         return rows
 
+    def _against_golden(self, metric: str, parts: list[Slice]) -> dict[str, Row]:
+        return accuracy.judge(self.build, self.comparison, metric, parts)
+
+    def _since(self, metric: str, parts: list[Slice]) -> dict[str, Row]:
+        candidate, recipe = self.build.candidate, self.build.recipe
+        baseline = self.run.baseline(candidate, recipe)
+        if baseline is None:
+            raise Unsupported(f"{candidate.name} on {recipe.id} has no baseline; accept a release with: {ACCEPT}")
+        clips, heard = self.run.clips(candidate), self.run.heard(candidate)
+        return regression.judge(self.build, self.comparison, clips, heard, baseline, metric, parts)
+
+    def _keep_decisions(self, comparison: Comparison) -> None:
+        """What a baseline is made of, should this build be released."""
+        candidate, seed = self.build.candidate, self.build.seed
+        confidence = candidate.budgets(self.build.recipe).confidence
+        parts = self.run.margins(candidate)
+        found = {part.id: comparison.accuracy(part, confidence, seed, keywords=False) for part in parts}
+        scores = {name: asdict(score) for name, score in found.items() if math.isfinite(score.error)}
+        wrong = decided_wrong(comparison, self.run.clips(candidate), candidate.labels)
+        decided = Decided(audio=self.run.heard(candidate), confidence=confidence, scores=scores, wrong=wrong)
+        self.run.write(self._record("decisions"), decided.model_dump(mode="json"))
+
     def _write(self, name: str, rows: list[Row]) -> None:
-        build = self.build
-        self.run.write(f"{build.candidate.name}/{build.recipe.id}/{name}", [row.as_json() for row in rows])
+        self.run.write(self._record(name), [row.as_json() for row in rows])
+
+    def _record(self, name: str) -> str:
+        return f"{self.build.candidate.name}/{self.build.recipe.id}/{name}"

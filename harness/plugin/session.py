@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from harness.baseline import ACCEPT, Baseline
 from harness.cache import disk_error
 from harness.candidate import Candidate
 from harness.errors import InfraError, Unsupported, VoxgateError
 from harness.measure import environment
+from harness.origin import commit
 from harness.plugin import select
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report.allure import configure_results, finish_results
+from harness.report.conclusion import keyed
 from harness.report.summary import plan_table, summary
 from harness.row import Row
 from harness.targets.registry import registry
@@ -141,8 +144,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
-    facts = _facts(session.config, house)
+    facts = _facts(session.config, house, session.exitstatus)
     with _unhurt(house):
+        for name, found in _baselines(house):  # beside its records: the house may have others when it is reported
+            house.run.write(f"{name}/baseline", found.model_dump(mode="json"))
         house.run.write("run", facts)
         finish_results(session.config, house.folder, facts["environment"])
     if house.lost and session.exitstatus == pytest.ExitCode.OK:
@@ -157,7 +162,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     writer = terminalreporter._tw
     terminalreporter.section("voxgate")
-    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup))
+    before = keyed(row for _, found in _baselines(house) for row in found.last.figures())
+    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup, before))
     if not any(row.outcome in JUDGED for row in house.rows):
         terminalreporter.write_line("voxgate: this run judged nothing, so it fails; see the reasons above.", red=True)
     terminalreporter.write_line(f"records: {house.folder}   report: voxgate report --work {house.options.work}")
@@ -213,6 +219,19 @@ def _plan(house: House, builds: list[tuple[str, str]]) -> None:
             house.run.provision(house.candidates[name], target)
     house.run.write("plan", [entry.record() for entry in decidable])
     house.say(plan_table(decidable))
+    for told in _unreleased(house, builds):
+        house.say(told)
+
+
+def _unreleased(house: House, builds: list[tuple[str, str]]) -> Iterator[str]:
+    """Builds that model.toml limits against a release, of which none was accepted."""
+    for name, recipe_id in builds:
+        candidate = house.candidates[name]
+        recipe = candidate.recipe(recipe_id)
+        budgets = candidate.budgets(recipe)
+        if (budgets.regression.declared or budgets.drift.declared) and house.run.baseline(candidate, recipe) is None:
+            accept = f"{ACCEPT} {candidate.folder}"
+            yield f"no baseline of {name} on {recipe_id} to compare with; accept a release with: {accept}"
 
 
 def _checked(house: House, look: Callable[[], object]) -> None:
@@ -231,10 +250,28 @@ def _hits(house: House) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def _facts(config: pytest.Config, house: House) -> dict[str, Any]:
+def _judged(house: House) -> set[str]:
+    named = {row.candidate for row in house.rows}
+    return named & set(house.candidates) if named else set()  # without rows there may be no candidate to read
+
+
+def _baselines(house: House) -> Iterator[tuple[str, Baseline]]:
+    """``candidate/target/recipe`` and the releases of each build that was judged and has any."""
+    for name in _judged(house):
+        candidate = house.candidates[name]
+        built = {row.build for row in house.rows if row.candidate == name}
+        for recipe in candidate.recipes:
+            found = house.run.baseline(candidate, recipe) if recipe.id in built else None
+            if found is not None:
+                yield f"{name}/{recipe.id}", found
+
+
+def _facts(config: pytest.Config, house: House, status: int) -> dict[str, Any]:
     return {
         "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
         "started": house.folder.name,
+        "exitstatus": int(status),
+        "commit": {name: commit(house.candidates[name].house) for name in sorted(_judged(house))},
         "cache": _hits(house),
         "environment": {
             "voxgate": version("voxgate"),

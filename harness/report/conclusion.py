@@ -25,6 +25,8 @@ GRAVEST_FIRST = (
     Outcome.PASS,
 )
 
+Before = Mapping[tuple[str, str, str, str], Row]  # what was released: see keyed
+
 Word = Literal[
     "MAY SHIP",
     "PARTLY JUDGED",
@@ -135,6 +137,21 @@ def used(row: Row) -> float:
 
 def value(row: Row) -> str:
     return "" if row.value is None else f"{row.value:.3g}"
+
+
+def keyed(rows: Iterable[Row]) -> Before:
+    """Figures by candidate, build, gate and slice, to be found again in another run."""
+    return {_key(row): row for row in rows if row.value is not None}
+
+
+def change(row: Row, before: Before) -> str:
+    """``0.3 -> 1.2``: a figure beside what it was when last released; the figure alone where it was not."""
+    was = before.get(_key(row))
+    return f"{value(was)} -> {value(row)}" if was is not None and row.value is not None else value(row)
+
+
+def _key(row: Row) -> tuple[str, str, str, str]:
+    return row.candidate, row.build, row.gate, row.slice
 
 
 def limit(row: Row) -> str:
