@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -78,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
         command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
 
+    history = commands.add_parser("history", help="what a candidate's figures did over its runs")
+    history.add_argument("candidate", help="its name")
+    history.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
+    history.add_argument("--history", type=Path, metavar="FILE", help="the store (default: WORK/history.sqlite)")
+    history.add_argument("--runs", type=int, default=200, metavar="N", help="the last N (default: 200)")
+    history.set_defaults(call=_history)
+
     doctor = commands.add_parser("doctor", help="what this machine can do for each target, and what mends the rest")
     doctor.add_argument("target", nargs="*", help="these only")
     doctor.add_argument("--json", action="store_true", help="for machines")
@@ -132,6 +140,25 @@ def _baseline_accept(options: argparse.Namespace) -> None:
     candidate, run = _opened(options, "baseline")
     for line in accept(records, candidate, run, Asked(tuple(options.build), options.without_board, options.restart)):
         print(line)
+
+
+def _history(options: argparse.Namespace) -> None:
+    from harness.cache import disk_error
+    from harness.history import NAME, History
+    from harness.report import timeline
+
+    found = timeline.points(History(options.history or options.work / NAME), options.candidate, options.runs)
+    _print(timeline.runs_table(found))
+    _print(timeline.figures_table(timeline.series(found)[1]))
+    print("\n".join(timeline.findings(found)) or "nothing drifts toward its limit")
+    name = re.sub(r"[^\w-]", "-", options.candidate)
+    page = options.work / "history" / f"{name}.html"
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(timeline.page(options.candidate, found), encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error, page) from error
+    print(f"plots: {page}")
 
 
 def _placement(options: argparse.Namespace) -> None:

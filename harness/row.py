@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.verdict import Outcome
 
+AT_LEAST = frozenset({"sqnr", "recall", "score"})  # gates whose limit is a least, not a most
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

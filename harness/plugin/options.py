@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import pytest
 
+from harness import history
 from harness.targets.registry import registry
 
 MARK_WORDS = re.compile(r"[A-Za-z_][\w.]*")
@@ -25,6 +26,7 @@ class Options:
     candidates: tuple[Path, ...]
     work: Path
     data: Path | None
+    history: Path
     golden: Literal["check", "new", "update"]
     require_board: bool
     inconclusive: Literal["fail", "skip"]
@@ -43,6 +45,7 @@ def add(parser: pytest.Parser) -> None:
         help="folder of candidates (*/model.toml, or models/*/model.toml beside golden/ and corpora/); repeatable",
     )
     group.addoption("--work", metavar="DIR", help="folder for caches, records and reports (default: .voxgate)")
+    group.addoption("--history", metavar="FILE", help="store of every run's figures (default: WORK/history.sqlite)")
     group.addoption("--data", metavar="DIR", help="folder of audio that corpora refer to but do not carry")
     group.addoption(
         "--golden",
@@ -69,6 +72,7 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
+    parser.addini("voxgate_history", "as --history", default="")
     parser.addini("voxgate_data", "as --data", default="")
 
 
@@ -80,9 +84,11 @@ def read(config: pytest.Config) -> Options:
         _may_update(config)
     if config.getoption("--rounds") < 1:
         raise pytest.UsageError("--rounds must be at least 1.")
+    work = _folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate"
     return Options(
         candidates=tuple(given or config.getini("voxgate_candidates")),
-        work=_folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate",
+        work=work,
+        history=_folder(config, "--history", "voxgate_history") or work / history.NAME,
         data=_data(config),
         golden=golden,
         require_board=config.getoption("--require-board"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +24,10 @@ from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report.allure import configure_results, finish_results
 from harness.report.conclusion import keyed
 from harness.report.summary import plan_table, summary
+from harness.report.timeline import findings
 from harness.row import Row
 from harness.targets.registry import registry
+from harness.trend import WINDOW
 from harness.verdict import Outcome
 
 RUNTIMES = ("ai-edge-litert", "kaldi-native-fbank", "litert-quantizer", "numpy", "onnxruntime")
@@ -84,6 +86,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     house = session.config.stash.get(HOUSE, None)
     if house is None or session.config.option.collectonly or hasattr(session.config, "workerinput"):
         return
+    if house.fault is not None:  # pytest finishes a collection that failed, too
+        return
     builds = _selected(session.items)
     if builds:
         _checked(house, lambda: _plan(house, builds))
@@ -116,8 +120,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 class Rows:
     """Takes the rows from reports, so that xdist's workers deliver theirs too."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, command: str) -> None:
         self.house = house
+        self.command = command
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         rows = getattr(report, "voxgate_rows", [])
@@ -128,12 +133,15 @@ class Rows:
         if rows:
             with _unhurt(self.house), (self.house.folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
+        if rows and not self.house.lost:  # a store that failed once would fail, and wait, at every row
+            with _unhurt(self.house):
+                self.house.remember(self.command, [Row.from_json(row) for row in rows])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     house = session.config.stash.get(HOUSE, None)
     if house is not None and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(Rows(house), "voxgate-rows")
+        session.config.pluginmanager.register(Rows(house, _command(session.config)), "voxgate-rows")
 
 
 @pytest.hookimpl(trylast=True)
@@ -150,6 +158,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             house.run.write(f"{name}/baseline", found.model_dump(mode="json"))
         house.run.write("run", facts)
         finish_results(session.config, house.folder, facts["environment"])
+        if house.rows and not house.lost:
+            house.history.end(house.folder.name, facts["exitstatus"], _made(house, facts["commit"]))
+            house.drift = [
+                line for name in sorted(_judged(house)) for line in findings(house.history.points(name, WINDOW))
+            ]
+            house.run.write("drift", house.drift)
     if house.lost and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -164,6 +178,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("voxgate")
     before = keyed(row for _, found in _baselines(house) for row in found.last.figures())
     terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup, before))
+    for line in house.drift:
+        terminalreporter.write_line(line, yellow=True)
     if not any(row.outcome in JUDGED for row in house.rows):
         terminalreporter.write_line("voxgate: this run judged nothing, so it fails; see the reasons above.", red=True)
     terminalreporter.write_line(f"records: {house.folder}   report: voxgate report --work {house.options.work}")
@@ -266,11 +282,27 @@ def _baselines(house: House) -> Iterator[tuple[str, Baseline]]:
                 yield f"{name}/{recipe.id}", found
 
 
+def _command(config: pytest.Config) -> str:
+    return " ".join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _made(house: House, commits: Mapping[str, str | None]) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    """Artifact key and commit of each candidate and build that was judged."""
+    found: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+    for row in house.rows:
+        if (row.candidate, row.build) not in found and row.candidate:
+            record = house.folder / row.candidate / row.build / "artifact.json"
+            key = json.loads(record.read_text(encoding="utf-8"))["key"] if record.is_file() else None
+            found[row.candidate, row.build] = (key, commits.get(row.candidate))
+    return found
+
+
 def _facts(config: pytest.Config, house: House, status: int) -> dict[str, Any]:
     return {
-        "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
+        "command": _command(config),
         "started": house.folder.name,
         "exitstatus": int(status),
+        "history": str(house.options.history),
         "commit": {name: commit(house.candidates[name].house) for name in sorted(_judged(house))},
         "cache": _hits(house),
         "environment": {

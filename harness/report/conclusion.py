@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.row import Row
+from harness.row import AT_LEAST, Row
 from harness.verdict import Outcome
 
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
-AT_LEAST = frozenset({"sqnr", "recall", "score"})  # gates whose limit is a least, not a most
 NEEDED = ("sanity", "accuracy", "placement")  # gates without which no build may ship, however few were selected
 LACKS = (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
 
