@@ -17,7 +17,8 @@ import numpy as np
 from harness import baseline as baselines
 from harness import golden as goldens
 from harness.audio.checks import require_audio
-from harness.audio.conditions import ARITHMETIC, CONDITIONS, Renditions, render_corpus
+from harness.audio.clip import write_clip
+from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.baseline import Baseline
 from harness.build import build
@@ -148,6 +149,15 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def write_audio(self, name: str, audio: Pcm, sample_rate: int) -> None:
+        """A rendering ``(samples,)`` as a file below the run's folder."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(path, audio, sample_rate)
         except OSError as error:
             raise disk_error(error, path) from error
 

@@ -62,9 +62,8 @@ def test_what_is_no_drift(values: list[float]) -> None:
 
 
 def test_a_figure_over_its_limit_of_nothing_is_told() -> None:
-    found = [
-        Point(f"r{i}", f"{i}", 0, "", row("placement", "fallback", float(i), limit=0.0, unit="nodes")) for i in range(12)
-    ]
+    rows = [row("placement", "fallback", float(i), limit=0.0, unit="nodes") for i in range(12)]
+    found = [Point(f"r{i}", f"{i:02}", 0, "", each) for i, each in enumerate(rows)]
     assert [each.gate for each in drifting(found)] == ["placement"]
 
 

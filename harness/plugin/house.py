@@ -40,6 +40,7 @@ class House:
     _judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
     fault: VoxgateError | None = None  # met while collecting; stops the session before it judges
     lost: str = ""  # why records of this run could not be written
+    withheld: list[str] = field(default_factory=list)  # builds that --release does not release, and why
     drift: list[str] = field(default_factory=list)  # what moves toward its limit over many runs
     _begun: bool = False
 
@@ -76,7 +77,7 @@ class House:
         key = (build.candidate.name, build.recipe.id)
         if key not in self._judged:
             judged = Judged(build, self.run)
-            judged.comparison  # noqa: B018  (runs the artifact: a failure belongs to the fixture, not to a gate)
+            judged.keep()  # runs the artifact: a failure belongs to the fixture, not to a gate
             self._judged[key] = judged
         return self._judged[key]
 

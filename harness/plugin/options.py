@@ -28,6 +28,7 @@ class Options:
     data: Path | None
     history: Path
     golden: Literal["check", "new", "update"]
+    release: bool
     require_board: bool
     inconclusive: Literal["fail", "skip"]
     toolchains: Literal["auto", "never"]
@@ -52,6 +53,11 @@ def add(parser: pytest.Parser) -> None:
         choices=("check", "new", "update"),
         default="check",
         help="check golden outputs (default), write missing ones, or rewrite the selected ones for review",
+    )
+    group.addoption(
+        "--release",
+        action="store_true",
+        help="decide a release: --require-board, and every judged build MAY SHIP, whole, or the run fails",
     )
     group.addoption("--require-board", action="store_true", help="what only a board can tell is an error, not a skip")
     group.addoption(
@@ -82,6 +88,11 @@ def read(config: pytest.Config) -> Options:
     golden = cast(Literal["check", "new", "update"], config.getoption("--golden"))
     if golden == "update":
         _may_update(config)
+    release = config.getoption("--release")
+    if release and (golden != "check" or config.getoption("--inconclusive") == "skip"):
+        raise pytest.UsageError(
+            "--release accepts neither new golden outputs nor open questions: drop the other option."
+        )
     if config.getoption("--rounds") < 1:
         raise pytest.UsageError("--rounds must be at least 1.")
     work = _folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate"
@@ -91,7 +102,8 @@ def read(config: pytest.Config) -> Options:
         history=_folder(config, "--history", "voxgate_history") or work / history.NAME,
         data=_data(config),
         golden=golden,
-        require_board=config.getoption("--require-board"),
+        release=release,
+        require_board=release or config.getoption("--require-board"),
         inconclusive=config.getoption("--inconclusive"),
         toolchains=config.getoption("--toolchains"),
         seed=config.getoption("--bootstrap-seed"),

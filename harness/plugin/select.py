@@ -12,10 +12,10 @@ import pytest
 from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
 from harness.plugin.house import House
+from harness.row import SINCE
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
-SINCE = ("regression", "drift")  # gates that compare with accepted releases
 SIZES = ("file", "weights", "activations", "rss")
 
 

@@ -15,6 +15,7 @@ from harness.baseline import ACCEPT, Baseline
 from harness.cache import disk_error
 from harness.candidate import Candidate
 from harness.errors import InfraError, Unsupported, VoxgateError
+from harness.gates.declared import unjudged
 from harness.measure import environment
 from harness.origin import commit
 from harness.plugin import select
@@ -22,10 +23,10 @@ from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report.allure import configure_results, finish_results
-from harness.report.conclusion import keyed
+from harness.report.conclusion import GOLDEN, MAY_SHIP, conclude
 from harness.report.summary import plan_table, summary
 from harness.report.timeline import findings
-from harness.row import Row
+from harness.row import Row, keyed
 from harness.targets.registry import registry
 from harness.trend import WINDOW
 from harness.verdict import Outcome
@@ -152,6 +153,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
+    house.withheld = list(_withheld(house)) if house.options.release else []
+    if house.withheld and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     facts = _facts(session.config, house, session.exitstatus)
     with _unhurt(house):
         for name, found in _baselines(house):  # beside its records: the house may have others when it is reported
@@ -178,6 +182,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("voxgate")
     before = keyed(row for _, found in _baselines(house) for row in found.last.figures())
     terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup, before))
+    for line in house.withheld:
+        terminalreporter.write_line(f"--release: {line}, so this run fails", red=True)
     for line in house.drift:
         terminalreporter.write_line(line, yellow=True)
     if not any(row.outcome in JUDGED for row in house.rows):
@@ -280,6 +286,21 @@ def _baselines(house: House) -> Iterator[tuple[str, Baseline]]:
             found = house.run.baseline(candidate, recipe) if recipe.id in built else None
             if found is not None:
                 yield f"{name}/{recipe.id}", found
+
+
+def _withheld(house: House) -> Iterator[str]:
+    """Builds that the judged rows do not release, each with its word."""
+    for each in conclude(house.rows):
+        if each.build == GOLDEN or each.word != MAY_SHIP:
+            if each.word not in (MAY_SHIP, "GOLDEN HOLDS"):
+                yield f"{each.title} is {each.word}"
+            continue
+        candidate = house.candidates[each.candidate]
+        recipe = candidate.recipe(each.build)
+        released = house.run.baseline(candidate, recipe) is not None
+        lack = unjudged(each.rows, candidate, recipe, house.run.margins(candidate), released)
+        if lack:
+            yield f"{each.title} was judged in part: {lack}"
 
 
 def _command(config: pytest.Config) -> str:

@@ -18,15 +18,14 @@ from harness.baseline import Baseline, Decided, Made, Origin, Release
 from harness.cache import disk_error
 from harness.candidate import Candidate
 from harness.errors import BaselineError, nearest
-from harness.gates.declared import declared
-from harness.report.conclusion import GOLDEN, LACKS, Conclusion, change, conclude, keyed
+from harness.gates.declared import unjudged
+from harness.report.conclusion import GOLDEN, MAY_SHIP, Conclusion, change, conclude
 from harness.report.records import Records
+from harness.row import keyed
 from harness.run import Run
 
-MAY = "MAY SHIP"
 OPEN = "PASSES HERE, BOARD FIGURES OPEN"
 TIMED = ("inference", "total")
-MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +68,17 @@ def _whole(records: Records, candidate: Candidate, found: Collection[str], build
 
 def _may(conclusion: Conclusion, candidate: Candidate, run: Run, asked: Asked) -> None:
     word, build = conclusion.word, conclusion.build
-    good = word == MAY or (asked.without_board and word == OPEN)
+    good = word == MAY_SHIP or (asked.without_board and word == OPEN)
     if not good:
         hint = "; --without-board accepts it with its board's figures open" if word == OPEN else ""
         raise _refused(
             candidate, f"{build} is {word} ({conclusion.reason.rstrip('.')})", f"judge one that may ship{hint}"
         )
-    lacking = {row.gate for row in conclusion.rows if row.outcome in LACKS}
-    judged = {(row.gate, row.slice) for row in conclusion.rows}
     recipe = candidate.recipe(build)
-    wanted = declared(candidate, recipe, run.margins(candidate), released=run.baseline(candidate, recipe) is not None)
-    missing = sorted(f"{gate} {part}" for gate, part in wanted - judged if gate not in lacking)
-    if missing:
-        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-        why = f"{build} was judged in part: no {', '.join(missing[:MOST_NAMED])}{more}"
-        raise _refused(candidate, why, "judge all of it, without -k or files")
+    released = run.baseline(candidate, recipe) is not None
+    lack = unjudged(conclusion.rows, candidate, recipe, run.margins(candidate), released)
+    if lack:
+        raise _refused(candidate, f"{build} was judged in part: {lack}", "judge all of it, without -k or files")
 
 
 def _release(records: Records, candidate: Candidate, conclusion: Conclusion) -> Release:

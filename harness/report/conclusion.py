@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.row import AT_LEAST, Row
+from harness.row import AT_LEAST, Before, Row
 from harness.verdict import Outcome
 
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
@@ -24,8 +24,6 @@ GRAVEST_FIRST = (
     Outcome.PASS,
 )
 
-Before = Mapping[tuple[str, str, str, str], Row]  # what was released: see keyed
-
 Word = Literal[
     "MAY SHIP",
     "PARTLY JUDGED",
@@ -36,6 +34,9 @@ Word = Literal[
     "GOLDEN HOLDS",
     "GOLDEN BROKEN",
 ]
+
+
+MAY_SHIP: Word = "MAY SHIP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +139,16 @@ def value(row: Row) -> str:
     return "" if row.value is None else f"{row.value:.3g}"
 
 
-def keyed(rows: Iterable[Row]) -> Before:
-    """Figures by candidate, build, gate and slice, to be found again in another run."""
-    return {_key(row): row for row in rows if row.value is not None}
-
-
 def change(row: Row, before: Before) -> str:
     """``0.3 -> 1.2``: a figure beside what it was when last released; the figure alone where it was not."""
-    was = before.get(_key(row))
+    was = before.get(row.key)
     return f"{value(was)} -> {value(row)}" if was is not None and row.value is not None else value(row)
 
 
-def _key(row: Row) -> tuple[str, str, str, str]:
-    return row.candidate, row.build, row.gate, row.slice
+def difference(row: Row, before: Before) -> float | None:
+    """How much a figure grew since the last release; None where it has none."""
+    was = before.get(row.key)
+    return row.value - was.value if was is not None and was.value is not None and row.value is not None else None
 
 
 def limit(row: Row) -> str:

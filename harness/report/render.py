@@ -16,6 +16,7 @@ from harness.cache import disk_error
 from harness.history import NAME, History
 from harness.report.allure import RESULTS, slug
 from harness.report.environment import CATEGORIES
+from harness.report.markdown import markdown
 from harness.report.records import Records, heatmaps, read
 from harness.report.scorecard import scorecard
 
@@ -45,7 +46,9 @@ def render(work: Path, say: Say) -> Path:
     records = read(work)
     page = records.folder / "scorecard.html"
     _write(page, scorecard(records))
-    say(f"scorecard: {page}")
+    comment = records.folder / "scorecard.md"
+    _write(comment, markdown(records))
+    say(f"scorecard: {page}, for a pull request: {comment}")
     try:
         report = _allure(work.resolve(), records)
     except _NoAllure as why:
@@ -157,7 +160,7 @@ def _write_globals(records: Records, results: Path) -> None:
     """Heatmaps and scorecard as attachments of the whole run, one click from Allure's first page."""
     shutil.copyfile(records.folder / "scorecard.html", results / "scorecard-attachment.html")
     found = [("scorecard", "scorecard-attachment.html", "text/html")]
-    for name, picture in heatmaps(records.rows).items():
+    for name, picture in heatmaps(records.rows, records.before).items():
         file = f"heatmap-{slug(name)}-attachment.png"
         (results / file).write_bytes(picture)
         found.append((f"heatmap: {name}", file, "image/png"))

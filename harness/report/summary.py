@@ -15,7 +15,6 @@ from rich.text import Text
 
 from harness.plan import Decidable
 from harness.report.conclusion import (
-    Before,
     Conclusion,
     change,
     conclude,
@@ -26,7 +25,7 @@ from harness.report.conclusion import (
     passing,
     sources,
 )
-from harness.row import Row
+from harness.row import Before, Row
 from harness.verdict import Outcome
 
 COLOURS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
@@ -93,8 +92,7 @@ def page(candidate: str, found: Sequence[Point]) -> str:
     parts = [f"<h1>{escape(candidate)}: {len(dates)} runs</h1>{told or '<p>Nothing drifts toward its limit.</p>'}"]
     for (build, gate), slices in sorted(builds.items()):
         title = f"{candidate} on {build}: {gate}"
-        picture = base64.b64encode(timeline(slices, dates, title)).decode("ascii")
-        parts.append(f'<p><img alt="{escape(title)}" src="data:image/png;base64,{picture}"></p>')
+        parts.append(f"<p>{markup.image(timeline(slices, dates, title), title)}</p>")
     return markup.page(f"{candidate}: history", "".join(parts))
 
 
