@@ -96,13 +96,18 @@ class Release(Part):
 
 
 class Baseline(Part):
-    """The releases of one build. ``first`` is what slow drift is measured from."""
+    """The releases of one build; ``first`` is None while it is the last one, too."""
 
     format: int = Field(1, ge=1, le=1)
     candidate: str
     build: str
-    first: Release
+    first: Release | None
     last: Release
+
+    @property
+    def oldest(self) -> Release:
+        """What slow drift is measured from."""
+        return self.first or self.last
 
 
 def place(house: Path, candidate: str, build: str) -> Path:

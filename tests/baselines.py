@@ -45,4 +45,4 @@ def release(
 def baseline(
     first: Release, last: Release | None = None, candidate: str = "tiny", build: str = "rk3588/w8a8"
 ) -> Baseline:
-    return Baseline(format=1, candidate=candidate, build=build, first=first, last=last or first)
+    return Baseline(format=1, candidate=candidate, build=build, first=first if last else None, last=last or first)

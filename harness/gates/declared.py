@@ -15,7 +15,7 @@ MOST_NAMED = 3
 
 
 def unjudged(
-    rows: Sequence[Row], candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], released: bool
+    rows: Sequence[Row], candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, released: bool
 ) -> str:
     """What a build's rows lack of what its limits ask for, in words; empty where it was judged whole.
 

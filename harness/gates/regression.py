@@ -30,7 +30,7 @@ def judge(
     parts: Sequence[Slice],
 ) -> dict[str, Row]:
     """Rows of ``regression`` or ``drift`` by slice. ``heard`` is ``Run.heard``."""
-    release = baseline.last if metric == "regression" else baseline.first
+    release = baseline.last if metric == "regression" else baseline.oldest
     paired = release.decided.audio == dict(heard)
     measure = _paired(build, comparison, clips, release) if paired else _unpaired(build, comparison, release)
     how = "paired" if paired else "not paired, other clips"

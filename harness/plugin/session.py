@@ -298,7 +298,7 @@ def _withheld(house: House) -> Iterator[str]:
         candidate = house.candidates[each.candidate]
         recipe = candidate.recipe(each.build)
         released = house.run.baseline(candidate, recipe) is not None
-        lack = unjudged(each.rows, candidate, recipe, house.run.margins(candidate), released)
+        lack = unjudged(each.rows, candidate, recipe, house.run.margins(candidate), released=released)
         if lack:
             yield f"{each.title} was judged in part: {lack}"
 

@@ -49,7 +49,7 @@ def accept(records: Records, candidate: Candidate, run: Run, asked: Asked) -> It
     for build, release in ready:
         path = baselines.place(candidate.house, candidate.name, build)
         old = run.baseline(candidate, candidate.recipe(build))
-        first = old.first if old and not asked.restart else release
+        first = old.oldest if old and not asked.restart else None
         _write(path, Baseline(format=1, candidate=candidate.name, build=build, first=first, last=release))
         yield from _told(path, old, release)
 
@@ -76,7 +76,7 @@ def _may(conclusion: Conclusion, candidate: Candidate, run: Run, asked: Asked) -
         )
     recipe = candidate.recipe(build)
     released = run.baseline(candidate, recipe) is not None
-    lack = unjudged(conclusion.rows, candidate, recipe, run.margins(candidate), released)
+    lack = unjudged(conclusion.rows, candidate, recipe, run.margins(candidate), released=released)
     if lack:
         raise _refused(candidate, f"{build} was judged in part: {lack}", "judge all of it, without -k or files")
 

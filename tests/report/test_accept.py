@@ -95,7 +95,7 @@ def test_a_run_that_may_ship_is_kept_with_its_origin(candidate: Candidate, tmp_p
     said = accepted(candidate, tmp_path / "work", GOOD, commit={"commands": "c0ffee"}, environment={"voxgate": "0.1.0"})
     assert "the first baseline, MAY SHIP" in said
     release = stored(candidate).last
-    assert release == stored(candidate).first
+    assert release == stored(candidate).oldest
     assert release.figures() == tuple(GOOD)
     assert (release.origin.run, release.origin.commit) == ("20260101-000000-1", "c0ffee")
     assert release.origin.voxgate == "0.1.0"
@@ -108,9 +108,9 @@ def test_the_next_one_says_what_changes_and_keeps_the_first(candidate: Candidate
     said = accepted(candidate, tmp_path / "work", [*GOOD[:-1], row("accuracy", "overall", 1.2)])
     assert "accuracy overall: 0.3 -> 1.2 points" in said
     assert "1 of 5 figures differ" in said
-    assert [each.figures()[-1].value for each in (stored(candidate).first, stored(candidate).last)] == [0.3, 1.2]
+    assert [each.figures()[-1].value for each in (stored(candidate).oldest, stored(candidate).last)] == [0.3, 1.2]
     accepted(candidate, tmp_path / "work", GOOD, Asked(restart=True))
-    assert stored(candidate).first == stored(candidate).last
+    assert stored(candidate).first is None
 
 
 LOST = row("accuracy", "overall", 9.0, outcome=Outcome.FAIL, detail="lost much")
