@@ -40,7 +40,7 @@ def timeline(slices: Mapping[str, Series], dates: Sequence[str], title: str) -> 
         axes.plot(
             own.at, values, linewidth=1.8 if main else 0.7, alpha=1 if main else 0.5, label=name if main else None
         )
-        changed = [i for i in range(1, len(values)) if own.artifacts[i] != own.artifacts[i - 1]]
+        changed = [i for i in range(1, len(values)) if main and own.artifacts[i] != own.artifacts[i - 1]]
         axes.plot([own.at[i] for i in changed], [values[i] for i in changed], "o", mfc="white", mec="0.3", ms=4)
     shown = sorted({int(i) for i in np.linspace(0, len(dates) - 1, min(len(dates), MOST_DATES))})
     axes.set_xticks(shown, [dates[i][:10] for i in shown], fontsize=8)
