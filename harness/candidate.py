@@ -66,22 +66,32 @@ class Allow(Strict):
         return self.target == target and fnmatchcase(op, self.op) and fnmatchcase(node, self.node)
 
 
-class Margins(Strict):
-    """One limit for each kind of slice; ``slices`` overrides single ones by their id."""
+class Since(Strict):
+    """One limit for each kind of margin; ``slices`` overrides single ones by their id."""
 
     overall: float | None = None
     group: float | None = None  # accents=native, accents=seen, accents=unseen
     accent: float | None = None
     condition: float | None = None
-    cell: float | None = None
     slices: dict[str, float] = {}
 
     def limit(self, slice_id: str, kind: str) -> float | None:
         """The limit for a slice, or None where the candidate states none."""
         if slice_id in self.slices:
             return self.slices[slice_id]
-        value: float | None = getattr(self, kind)
+        value: float | None = getattr(self, kind, None)
         return value
+
+    @property
+    def declared(self) -> bool:
+        """Whether there is any limit at all."""
+        return self != type(self)()
+
+
+class Margins(Since):
+    """Limits of margins, and of cells, which are screened for harm."""
+
+    cell: float | None = None
 
 
 class LatencyBudget(Strict):
@@ -99,6 +109,8 @@ class Budgets(Strict):
     drop: Margins = Margins()  # points of accuracy lost against golden
     flips: Margins = Margins()  # percent of renderings whose decision differs from golden
     sqnr: Margins = Margins()  # least dB of logit signal over quantization noise
+    regression: Since = Since()  # points of accuracy lost since the last accepted release
+    drift: Since = Since()  # points of accuracy lost since the first one
     latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
     end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
@@ -155,7 +167,7 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = {}
 
 
-MODELS = (ModelToml, Head, Recipe, Calibration, Allow, Floor, Margins, LatencyBudget, Budgets, FrontEnd)
+MODELS = (ModelToml, Head, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
 
 
 @dataclass(frozen=True, slots=True)

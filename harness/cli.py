@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -62,10 +64,26 @@ def _parser() -> argparse.ArgumentParser:
     placement.add_argument("--json", action="store_true", help="for machines")
     placement.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
     placement.set_defaults(call=_placement)
-    for command in (plan, placement):
+    baseline = commands.add_parser("baseline", help="what was released before").add_subparsers(
+        metavar="WHAT", required=True
+    )
+    accept = baseline.add_parser("accept", help="make the last run the baseline of its builds, for review and commit")
+    accept.add_argument("candidate", type=Path, help="folder with a model.toml")
+    accept.add_argument("--build", action="append", default=[], metavar="TARGET/RECIPE", help="this one; repeatable")
+    accept.add_argument("--without-board", action="store_true", help="also a build whose board figures are open")
+    accept.add_argument("--restart", action="store_true", help="measure slow drift from this release on")
+    accept.set_defaults(call=_baseline_accept)
+    for command in (plan, placement, accept):
         command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
         command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
         command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
+
+    history = commands.add_parser("history", help="what a candidate's figures did over its runs")
+    history.add_argument("candidate", help="its name")
+    history.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
+    history.add_argument("--history", type=Path, metavar="FILE", help="the store (default: WORK/history.sqlite)")
+    history.add_argument("--runs", type=int, default=200, metavar="N", help="the last N (default: 200)")
+    history.set_defaults(call=_history)
 
     doctor = commands.add_parser("doctor", help="what this machine can do for each target, and what mends the rest")
     doctor.add_argument("target", nargs="*", help="these only")
@@ -109,6 +127,40 @@ def _plan(options: argparse.Namespace) -> None:
         for entry in plan(candidate, recipe, run.clips(candidate), run.margins(candidate), count)
     ]
     print(plan_table(entries))
+
+
+def _baseline_accept(options: argparse.Namespace) -> None:
+    from harness.errors import BaselineError
+    from harness.report.accept import Asked, accept
+    from harness.report.records import read
+
+    if os.environ.get("CI"):
+        raise BaselineError(
+            "baseline accept refuses under CI: a release is accepted by a person, in a commit. Run it locally."
+        )
+    records = read(options.work)
+    candidate, run = _opened(options, "baseline")
+    for line in accept(records, candidate, run, Asked(tuple(options.build), options.without_board, options.restart)):
+        print(line)
+
+
+def _history(options: argparse.Namespace) -> None:
+    from harness.cache import disk_error
+    from harness.history import NAME, History
+    from harness.report import timeline
+
+    found = timeline.points(History(options.history or options.work / NAME), options.candidate, options.runs)
+    print_table(timeline.runs_table(found))
+    print_table(timeline.figures_table(timeline.series(found)[1]))
+    print("\n".join(timeline.findings(found)) or "nothing drifts toward its limit")
+    name = re.sub(r"[^\w-]", "-", options.candidate)
+    page = options.work / "history" / f"{name}.html"
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(timeline.page(options.candidate, found), encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error, page) from error
+    print(f"plots: {page}")
 
 
 def _placement(options: argparse.Namespace) -> None:

@@ -26,6 +26,10 @@ class GoldenError(VoxgateError):
     """Golden outputs are missing, drifted, or belong to another model."""
 
 
+class BaselineError(VoxgateError):
+    """A baseline is damaged, or a run may not become one."""
+
+
 class ToolchainError(VoxgateError):
     """A vendor toolchain is missing, crashed, or said something that cannot be trusted."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.audio.corpus import Clip
-from harness.candidate import Candidate, Margins, Recipe
+from harness.candidate import Candidate, Recipe, Since
 from harness.interval import nothing_flipped
 from harness.score.slices import Slice
 
@@ -46,7 +46,8 @@ def plan(
     """Every declared drop and flip budget of a build. ``conditions`` counts renderings of a clip."""
     budgets = candidate.budgets(recipe)
     found = []
-    for gate, limits in (("drop", budgets.drop), ("flips", budgets.flips)):
+    for gate in ("drop", "flips", "regression", "drift"):
+        limits: Since = getattr(budgets, gate)
         found += _gate(candidate, recipe, gate, limits, clips, margins, conditions, budgets.confidence)
     return found
 
@@ -55,7 +56,7 @@ def _gate(
     candidate: Candidate,
     recipe: Recipe,
     gate: str,
-    limits: Margins,
+    limits: Since,
     clips: Sequence[Clip],
     margins: Sequence[Slice],
     conditions: int,

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.verdict import Outcome
+
+Key = tuple[str, str, str, str]  # candidate, build, gate, slice
+Before = Mapping[Key, "Row"]  # the figures of the last releases
+
+SINCE = ("regression", "drift")  # gates that compare with accepted releases
+AT_LEAST = frozenset({"sqnr", "recall", "score"})  # gates whose limit is a least, not a most
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Row:
             object.__setattr__(self, name, printable(getattr(self, name)))
 
     @property
+    def key(self) -> Key:
+        """What the figure is found again by in another run."""
+        return self.candidate, self.build, self.gate, self.slice
+
+    @property
     def build(self) -> str:
         return f"{self.target}/{self.recipe}"
 
@@ -55,6 +67,11 @@ class Row:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Row:
         return cls(**{**data, "outcome": Outcome(data["outcome"])})
+
+
+def keyed(rows: Iterable[Row]) -> Before:
+    """Figures by their keys; without those that are changes since a release already."""
+    return {row.key: row for row in rows if row.value is not None and row.gate not in SINCE}
 
 
 def printable(text: str) -> str:

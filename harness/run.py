@@ -14,11 +14,14 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from harness import baseline as baselines
 from harness import energy
 from harness import golden as goldens
 from harness.audio.checks import require_audio
-from harness.audio.conditions import CONDITIONS, Renditions, render_corpus
+from harness.audio.clip import write_clip
+from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.baseline import Baseline
 from harness.boards.lab import Lab
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
@@ -140,6 +143,19 @@ class Run:
         found = self.lab.board(recipe.target, build_name(candidate, recipe)) if self.lab and recipe != FLOAT else None
         return found or registry()[recipe.target].board(recipe)
 
+    def baseline(self, candidate: Candidate, recipe: Recipe) -> Baseline | None:
+        """What was released before; None where nothing was accepted. Raises BaselineError for a damaged file."""
+        key = ("baseline", candidate.name, recipe.id)
+        return self._once(key, lambda: baselines.read(candidate.house, candidate.name, recipe.id))
+
+    def heard(self, candidate: Candidate) -> dict[str, str]:
+        """By condition what a build is played: the clips, their window, and how they are rendered.
+
+        The same on every machine, unlike the last bits of the audio, whose drift is golden's to tell.
+        """
+        corpus, samples = self.corpus(candidate).split("test").digest, candidate.frontend.samples
+        return {name: digest(corpus, samples, CONDITIONS[name].params, ARITHMETIC) for name in conditions(candidate)}
+
     def margins(self, candidate: Candidate) -> list[Slice]:
         groups = self.corpus(candidate).groups
         return margins(groups, candidate.head.unseen_accents, conditions(candidate))
@@ -163,6 +179,15 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def write_audio(self, name: str, audio: Pcm, sample_rate: int) -> None:
+        """A rendering ``(samples,)`` as a file below the run's folder."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(path, audio, sample_rate)
         except OSError as error:
             raise disk_error(error, path) from error
 

@@ -18,6 +18,7 @@ def test_floor(judged, slice_id, record):
 def test_drop(judged, slice_id, record, show):
     row = judged.margins("drop")[slice_id]
     show.heatmap(row, judged)
+    show.flips(row, judged)
     record(row)
 
 

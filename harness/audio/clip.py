@@ -82,6 +82,13 @@ def decode(clip: Clip) -> tuple[Wave, int]:
         ) from error
 
 
+def write_clip(path: Path, audio: npt.NDArray[np.int16], sample_rate: int) -> None:
+    """One rendering ``(samples,)`` as FLAC, to be listened to."""
+    import soundfile
+
+    soundfile.write(path, audio, sample_rate, format="FLAC", subtype="PCM_16")
+
+
 def fit(audio: Wave, samples: int) -> Wave:
     """Exactly ``samples`` long: zero-padded on both sides, or the window of most energy."""
     spare = samples - audio.shape[0]

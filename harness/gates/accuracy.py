@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.candidate import Floor, Margins
+from harness.candidate import Floor, Since
 from harness.gates.base import Build
 from harness.interval import Estimate
 from harness.row import Row
@@ -18,24 +18,33 @@ from harness.score.slices import Slice
 from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen
 
 FLOORS = ("recall", "score")  # gates of absolute floors: of keyword clips, of all clips
-UNITS = {"drop": "points", "flips": "%", "sqnr": "dB"}
+UNITS = {"drop": "points", "flips": "%", "sqnr": "dB", "regression": "points", "drift": "points"}
+
+Measure = Callable[[Slice, float], Estimate]  # of a slice, at a confidence, in the metric's unit
 
 
-def limits(build: Build, metric: str) -> Margins:
-    found: Margins = getattr(build.candidate.budgets(build.recipe), metric)
+def limits(build: Build, metric: str) -> Since:
+    found: Since = getattr(build.candidate.budgets(build.recipe), metric)
     return found
 
 
 def judge(build: Build, comparison: Comparison, metric: str, parts: Sequence[Slice]) -> dict[str, Row]:
     """Rows of one metric over margins or cells; slices without a declared limit are left out."""
+    return judge_by(
+        build, metric, parts, lambda part, confidence: _estimate(comparison, metric, part, confidence, build.seed)
+    )
+
+
+def judge_by(build: Build, metric: str, parts: Sequence[Slice], measure: Measure) -> dict[str, Row]:
+    """Rows of one metric, however it is measured, against the build's limits for it."""
     confidence = build.candidate.budgets(build.recipe).confidence
     declared = ((part, limits(build, metric).limit(part.id, part.kind)) for part in parts)
     wanted = {part.id: (part, limit) for part, limit in declared if limit is not None}
-    figures = {name: _estimate(comparison, metric, part, confidence, build.seed) for name, (part, _) in wanted.items()}
+    figures = {name: measure(part, confidence) for name, (part, _) in wanted.items()}
     bounds = {name: Limit(limit, least=metric == "sqnr") for name, (_, limit) in wanted.items()}
     harm = holm({name: figures[name].harm(bounds[name].value, bounds[name].least) for name in wanted})
     return {
-        name: _row(build, _gate_name(metric), part, figures[name], bounds[name], harm[name], confidence, UNITS[metric])
+        name: _row(build, gate_name(metric), part, figures[name], bounds[name], harm[name], confidence, UNITS[metric])
         for name, (part, _) in wanted.items()
     }
 
@@ -87,7 +96,8 @@ def percent(estimate: Estimate) -> Estimate:
     return replace(estimate, **figures)
 
 
-def _gate_name(metric: str) -> str:
+def gate_name(metric: str) -> str:
+    """The gate that judges a metric, as rows and reports call it."""
     return "accuracy" if metric == "drop" else metric
 
 
@@ -122,6 +132,8 @@ def _detail(gate: str, part: Slice, figure: Estimate, limit: Limit, harm: float,
     what = {
         "accuracy": "accuracy drop",
         "flips": "flipped decisions",
+        "regression": "accuracy lost since the last release",
+        "drift": "accuracy lost since the first release",
         "sqnr": "logit SQNR",
         "recall": "keyword recall",
         "score": "share decided right",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import __version__
 from harness.boards.lab import Lab
 from harness.boards.lab import load as load_lab
 from harness.cache import Cache, disk_error
@@ -18,6 +20,7 @@ from harness.candidate import Candidate, Recipe, find_candidates
 from harness.errors import Unsupported, VoxgateError
 from harness.gates.base import Build
 from harness.gates.judged import Judged
+from harness.history import History
 from harness.plan import Decidable, plan
 from harness.plugin.options import Options
 from harness.row import Row
@@ -39,6 +42,9 @@ class House:
     _judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
     fault: VoxgateError | None = None  # met while collecting; stops the session before it judges
     lost: str = ""  # why records of this run could not be written
+    withheld: list[str] = field(default_factory=list)  # builds that --release does not release, and why
+    drift: list[str] = field(default_factory=list)  # what moves toward its limit over many runs
+    _begun: bool = False
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
@@ -64,12 +70,23 @@ class House:
             say=self.say,
         )
 
+    @cached_property
+    def history(self) -> History:
+        return History(self.options.history)
+
+    def remember(self, command: str, rows: list[Row]) -> None:
+        """Add rows to the history, the first of them as a run that has begun. Raises InfraError."""
+        if not self._begun:
+            self.history.begin(self.folder.name, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", command, __version__)
+            self._begun = True
+        self.history.add(self.folder.name, rows)
+
     def judged(self, build: Build) -> Judged:
         """The accuracy gates of a build, its outputs at hand."""
         key = (build.candidate.name, build.recipe.id)
         if key not in self._judged:
             judged = Judged(build, self.run)
-            judged.comparison  # noqa: B018  (runs the artifact: a failure belongs to the fixture, not to a gate)
+            judged.keep()  # runs the artifact: a failure belongs to the fixture, not to a gate
             self._judged[key] = judged
         return self._judged[key]
 
@@ -94,7 +111,8 @@ class House:
 
 def new_folder(work: Path) -> Path:
     """A fresh folder for this run's records."""
-    folder = work / "runs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    # Not named by its process: containers that share a history all number theirs from 1.
+    folder = work / "runs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:

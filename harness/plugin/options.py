@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import pytest
 
+from harness import history
 from harness.targets.registry import registry
 
 MARK_WORDS = re.compile(r"[A-Za-z_][\w.]*")
@@ -26,7 +27,9 @@ class Options:
     candidates: tuple[Path, ...]
     work: Path
     data: Path | None
+    history: Path
     golden: Literal["check", "new", "update"]
+    release: bool
     require_board: bool
     inconclusive: Literal["fail", "skip"]
     toolchains: Literal["auto", "never"]
@@ -47,12 +50,18 @@ def add(parser: pytest.Parser) -> None:
         help="folder of candidates (*/model.toml, or models/*/model.toml beside golden/ and corpora/); repeatable",
     )
     group.addoption("--work", metavar="DIR", help="folder for caches, records and reports (default: .voxgate)")
+    group.addoption("--history", metavar="FILE", help="store of every run's figures (default: WORK/history.sqlite)")
     group.addoption("--data", metavar="DIR", help="folder of audio that corpora refer to but do not carry")
     group.addoption(
         "--golden",
         choices=("check", "new", "update"),
         default="check",
         help="check golden outputs (default), write missing ones, or rewrite the selected ones for review",
+    )
+    group.addoption(
+        "--release",
+        action="store_true",
+        help="decide a release: --require-board, and every judged build MAY SHIP, whole, or the run fails",
     )
     group.addoption("--require-board", action="store_true", help="what only a board can tell is an error, not a skip")
     group.addoption(
@@ -85,6 +94,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("voxgate_lab", "as --lab", default="")
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
+    parser.addini("voxgate_history", "as --history", default="")
     parser.addini("voxgate_data", "as --data", default="")
 
 
@@ -94,16 +104,24 @@ def read(config: pytest.Config) -> Options:
     golden = cast(Literal["check", "new", "update"], config.getoption("--golden"))
     if golden == "update":
         _may_update(config)
+    release = config.getoption("--release")
+    if release and (golden != "check" or config.getoption("--inconclusive") == "skip"):
+        raise pytest.UsageError(
+            "--release accepts neither new golden outputs nor open questions: drop the other option."
+        )
     if config.getoption("--rounds") < 1:
         raise pytest.UsageError("--rounds must be at least 1.")
     if not 0 <= config.getoption("--sustain") <= MOST_MINUTES:
         raise pytest.UsageError(f"--sustain takes 0 to {MOST_MINUTES} minutes.")
+    work = _folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate"
     return Options(
         candidates=tuple(given or config.getini("voxgate_candidates")),
-        work=_folder(config, "--work", "voxgate_work") or config.invocation_params.dir / ".voxgate",
+        work=work,
+        history=_folder(config, "--history", "voxgate_history") or work / history.NAME,
         data=_data(config),
         golden=golden,
-        require_board=config.getoption("--require-board"),
+        release=release,
+        require_board=release or config.getoption("--require-board"),
         inconclusive=config.getoption("--inconclusive"),
         toolchains=config.getoption("--toolchains"),
         seed=config.getoption("--bootstrap-seed"),

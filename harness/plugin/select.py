@@ -13,6 +13,7 @@ from harness.candidate import Budgets, Candidate, Recipe
 from harness.errors import Unsupported
 from harness.plugin.house import House
 from harness.plugin.workers import group
+from harness.row import SINCE
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
@@ -68,6 +69,8 @@ def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]
                 continue
             if not _limited(candidate.budgets(recipe), gate) or (gate == "cells" and not house.has_cells(candidate)):
                 continue
+            if gate in SINCE and house.run.baseline(candidate, recipe) is None:  # the plan says so
+                continue
             paths.add(path)
             yield candidate, recipe
 
@@ -83,7 +86,7 @@ def _limited(budgets: Budgets, gate: str | None) -> bool:
 
 def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
     budgets = candidate.budgets(recipe)
-    if gate in ("drop", "flips", "sqnr"):
+    if gate in ("drop", "flips", "sqnr", "regression", "drift"):
         limits = getattr(budgets, gate)
         parts = house.slices(candidate)
         if isinstance(parts, Unsupported):

@@ -23,7 +23,7 @@ import pytest
 
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import markup, plots
+from harness.report import markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row
 from harness.targets.base import Artifact
@@ -100,12 +100,22 @@ class Show:
         if self.results is None or not wanted:
             return
         margins = list(judged.margins("drop").values())
+        before = judged.before
         if judged.cells or margins:
-            picture = plots.heatmap([*judged.cells, *margins], f"{self.name}: accuracy drop against golden")
+            picture = plots.heatmap([*judged.cells, *margins], f"{self.name}: accuracy drop against golden", before)
             allure.attach(picture, "heatmap accent x condition", allure.attachment_type.PNG)
         if margins:
-            text = markup.page(self.name, markup.figures(margins))
+            text = markup.page(self.name, markup.figures(margins, before))
             allure.attach(text, "margins", allure.attachment_type.HTML)
+
+    def flips(self, row: Row, judged: Judged) -> None:
+        """The worst flipped decisions, each with a player, for the overall row. Allure itself plays no audio."""
+        if self.results is None or row.slice != "overall":
+            return
+        heard = {"count": judged.flipped, "heard": [flip for _, flip in judged.heard]}
+        if judged.heard:
+            players = since.flips(heard, {path.name: path.read_bytes() for path, _ in judged.heard})
+            allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
 
     def latency(self, latency: Latency, title: str) -> None:
         """A histogram of every sample, and the percentiles for the report's page of metrics."""

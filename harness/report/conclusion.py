@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.row import Row
+from harness.row import AT_LEAST, Before, Row
 from harness.verdict import Outcome
 
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
-AT_LEAST = frozenset({"sqnr", "recall", "score"})  # gates whose limit is a least, not a most
 NEEDED = ("sanity", "accuracy", "placement")  # gates without which no build may ship, however few were selected
 LACKS = (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
 
@@ -35,6 +34,9 @@ Word = Literal[
     "GOLDEN HOLDS",
     "GOLDEN BROKEN",
 ]
+
+
+MAY_SHIP: Word = "MAY SHIP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,18 @@ def used(row: Row) -> float:
 
 def value(row: Row) -> str:
     return "" if row.value is None else f"{row.value:.3g}"
+
+
+def change(row: Row, before: Before) -> str:
+    """``0.3 -> 1.2``: a figure beside what it was when last released; the figure alone where it was not."""
+    was = before.get(row.key)
+    return f"{value(was)} -> {value(row)}" if was is not None and row.value is not None else value(row)
+
+
+def difference(row: Row, before: Before) -> float | None:
+    """How much a figure grew since the last release; None where it has none."""
+    was = before.get(row.key)
+    return row.value - was.value if was is not None and was.value is not None and row.value is not None else None
 
 
 def limit(row: Row) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from types import MappingProxyType
 
-from harness.report.conclusion import interval, limit, value
-from harness.row import Row
+from harness.report.conclusion import change, interval, limit
+from harness.row import Before, Row
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -19,7 +21,7 @@ tr.marked td { background: #d3222226 }
 .PASS { color: #18794e } .FAIL { color: #cd2b31; font-weight: 600 } .INCONCLUSIVE { color: #946800; font-weight: 600 }
 .UNSUPPORTED, .not-measured { color: #0b7285 } .INFRA { color: #8e24aa; font-weight: 600 }
 p.verdict { font-size: 1.05rem; border-left: 4px solid currentColor; padding-left: .7rem }
-img { max-width: 100%; background: white }
+img { max-width: 100%; background: white } audio { height: 1.8rem; width: 13rem; vertical-align: middle }
 """
 FIGURES = ("gate", "slice", "value", "limit", "interval", "n", "evidence", "verdict", "why")
 
@@ -44,9 +46,15 @@ def table(head: Sequence[str], lines: Iterable[Sequence[object]], marked: Iterab
     return f"<table><tr>{_headings(head)}</tr>{body}</table>"
 
 
-def figures(rows: Iterable[Row]) -> str:
-    """A table of rows, verdicts in colour."""
-    return f"<table><tr>{_headings(FIGURES)}</tr>{''.join(map(_line, rows))}</table>"
+def figures(rows: Iterable[Row], before: Before = MappingProxyType({})) -> str:
+    """A table of rows, verdicts in colour; values read ``0.3 -> 1.2`` where a slice was released ``before``."""
+    return f"<table><tr>{_headings(FIGURES)}</tr>{''.join(_line(row, before) for row in rows)}</table>"
+
+
+def image(picture: bytes, alt: str) -> str:
+    """A PNG within the page."""
+    data = base64.b64encode(picture).decode("ascii")
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
 
 
 def style(outcome: str) -> str:
@@ -58,9 +66,10 @@ def _headings(names: Sequence[str]) -> str:
     return "".join(f"<th>{escape(name)}</th>" for name in names)
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, before: Before) -> str:
     numbers = "".join(
-        f'<td class="number">{escape(text)}</td>' for text in (value(row), limit(row), interval(row), str(row.n or ""))
+        f'<td class="number">{escape(text)}</td>'
+        for text in (change(row, before), limit(row), interval(row), str(row.n or ""))
     )
     return (
         f"<tr><td>{escape(row.gate)}</td><td>{escape(row.slice)}</td>{numbers}<td>{escape(row.evidence)}</td>"

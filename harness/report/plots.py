@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import ScalarFormatter
 
 from harness.measure import percentile
-from harness.row import Row
+from harness.report.conclusion import difference
+from harness.row import Before, Row
 from harness.verdict import Outcome
 
 WEAKEST_SCALE = 5.0  # points; smaller drops must not look alarming
@@ -38,24 +40,27 @@ def accuracy_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.gate == "accuracy" and row.value is not None]
 
 
-def heatmap(rows: Sequence[Row], title: str) -> bytes:
+def heatmap(rows: Sequence[Row], title: str, before: Before = MappingProxyType({})) -> bytes:
     """Accuracy drop in points of every cell, with the margins of accents and conditions around it.
 
     Slices that FAIL are outlined, INCONCLUSIVE ones dashed; cells without a figure are hatched. The
-    last column and the rows below the line are margins: each accent, each group, all.
+    last column and the rows below the line are margins: each accent, each group, all. Where a slice was released
+    ``before``, its change since then stands below its drop.
     """
-    return _heatmap(tuple(accuracy_rows(rows)), title)
+    own = accuracy_rows(rows)
+    return _heatmap(tuple(own), title, tuple(difference(row, before) for row in own))
 
 
 @lru_cache(maxsize=8)  # every failing slice of a build shows the same one
-def _heatmap(rows: tuple[Row, ...], title: str) -> bytes:
+def _heatmap(rows: tuple[Row, ...], title: str, changes: tuple[float | None, ...]) -> bytes:
     grid = {_place(row.slice): row for row in rows}
+    changed = {_place(row.slice): change for row, change in zip(rows, changes, strict=True)}
     accents, groups, conditions = _axes_of(grid)
     ys = [*accents, *groups]
     values = np.full((len(ys), len(conditions)), np.nan)
     for (y, x), row in grid.items():
         values[ys.index(y), conditions.index(x)] = row.value
-    size = (max(NARROWEST, 0.95 * len(conditions) + 2.6), max(LOWEST, 0.34 * len(ys) + 2.4))
+    size = (max(NARROWEST, 0.95 * len(conditions) + 2.6), max(LOWEST, 0.36 * len(ys) + 2.4))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     scale = max(WEAKEST_SCALE, float(np.nanmax(np.abs(values), initial=0.0)))
@@ -63,12 +68,14 @@ def _heatmap(rows: tuple[Row, ...], title: str) -> bytes:
     sizes = sorted({row.n for row in rows if row.screened})
     for j, accent in enumerate(ys):
         for i, condition in enumerate(conditions):
-            _cell(axes, i, j, grid.get((accent, condition)), scale, accent in groups, len(sizes) > 1)
+            at = accent, condition
+            _cell(axes, i, j, grid.get(at), scale, accent in groups, len(sizes) > 1, changed.get(at))
     _label(axes, accents, groups, conditions)
     figure.colorbar(image, ax=axes, label="points of accuracy lost (red: worse than float)", shrink=0.8, pad=0.02)
-    axes.set_title(f"{title}\n{_count(sizes)}", fontsize=10)
+    since = "; in brackets the change since the last release" if any(each is not None for each in changes) else ""
+    axes.set_title(f"{title}\n{_count(sizes)}{since}", fontsize=10)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
@@ -94,7 +101,7 @@ def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
     axes.set_ylabel("rounds")
     axes.set_title(f"{title}, n = {len(samples_ms)} rounds", fontsize=10)
     axes.legend(fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def quantiles(samples_ms: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -110,20 +117,23 @@ def _axes_of(grid: dict[tuple[str, str], Row]) -> tuple[list[str], list[str], li
     return accents, [*groups, ALL], [*conditions, ALL]
 
 
-def _cell(axes: Axes, x: int, y: int, row: Row | None, scale: float, group: bool, sized: bool) -> None:
+def _cell(
+    axes: Axes, x: int, y: int, row: Row | None, scale: float, group: bool, sized: bool, change: float | None
+) -> None:
     if row is None:
         if not group:  # a group is judged over all conditions alone: its empty cells lack nothing
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.75", hatch="///", lw=0))
         return
     value = float(row.value or 0.0)
     text = f"{value:.1f}".replace("-0.0", "0.0") + (f"\nn={row.n}" if sized and row.screened else "")
+    text += "" if change is None else f"\n({change:+.1f})".replace("-0.0", "+0.0")
     axes.text(
         x,
         y,
         text,
         ha="center",
         va="center",
-        fontsize=6 if sized and row.screened else 8,
+        fontsize=6 if text.count("\n") else 8,
         color="white" if math.isfinite(value) and abs(value) > 0.55 * scale else "black",
         fontweight="bold" if row.outcome is Outcome.FAIL else "normal",
     )
@@ -167,7 +177,8 @@ def _place(slice_id: str) -> tuple[str, str]:
     return parts.get("accent", group), parts.get("condition", ALL)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as bytes, the same for the same figure."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", metadata={"Software": "voxgate"})

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from harness.baseline import Baseline
 from harness.errors import VoxgateError
 from harness.report import plots
-from harness.row import Row
+from harness.row import Before, Row, keyed
 
 LATEST = Path("runs") / "latest"
 HEATMAP_GATE = "accuracy"
+MAX_AUDIO = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,24 @@ class Records:
     facts: Mapping[str, Any]
     plan: tuple[Mapping[str, Any], ...]
     artifacts: Mapping[str, Mapping[str, Any]]
+    baselines: Mapping[str, Baseline]  # what was released before, by build
+    flips: Mapping[str, Mapping[str, Any]]  # the worst flipped decisions, by build, their audio beside them
+    drift: tuple[str, ...] = ()  # figures that move toward their limits, in words
+
+    @property
+    def before(self) -> Before:
+        """Every figure of the last releases."""
+        return keyed(row for each in self.baselines.values() for row in each.last.figures())
+
+    def audio(self, build: str, file: str) -> bytes | None:
+        """The FLAC of a flip, or None where it is gone; ``file`` is a name without a folder."""
+        path = self.folder / build / Path(file).name
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_AUDIO else None
+
+    def latency(self, build: str) -> Mapping[str, list[float]]:
+        """Milliseconds of timed rounds by what was timed; empty where nothing was."""
+        found: Mapping[str, list[float]] = _json(self.folder / build / "timings.json", {}).get("ms", {})
+        return found
 
 
 def read(work: Path) -> Records:
@@ -34,27 +57,42 @@ def read(work: Path) -> Records:
         why = "its last run judged nothing" if folder.is_dir() else "it has no run"
         raise VoxgateError(f"nothing to report in {work}: {why}. Judge first, with: pytest -m host --work {work}")
     lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-    found = sorted(folder.glob("*/*/*/artifact.json"))
     return Records(
         folder=folder.resolve(),
         rows=tuple(row for row in map(_row, lines) if row is not None),
         facts=_json(folder / "run.json", {}),
         plan=tuple(_json(folder / "plan.json", [])),
-        artifacts={path.parent.relative_to(folder).as_posix(): _json(path, {}) for path in found},
+        artifacts=_by_build(folder, "artifact.json"),
+        baselines=_baselines(folder),
+        flips=_by_build(folder, "heard.json"),
+        drift=tuple(_json(folder / "drift.json", [])),
     )
 
 
-def heatmaps(rows: tuple[Row, ...]) -> dict[str, bytes]:
+def heatmaps(rows: tuple[Row, ...], before: Before) -> dict[str, bytes]:
     """A PNG for every build that has accuracy on more than one slice, by ``candidate on target/recipe``."""
     builds: dict[str, list[Row]] = {}
     for row in rows:
         if row.gate == HEATMAP_GATE and row.value is not None:
             builds.setdefault(f"{row.candidate} on {row.build}", []).append(row)
     return {
-        name: plots.heatmap(own, f"{name}: accuracy drop against golden")
+        name: plots.heatmap(own, f"{name}: accuracy drop against golden", before)
         for name, own in builds.items()
         if len(own) > 1
     }
+
+
+def _baselines(folder: Path) -> dict[str, Baseline]:
+    found = {}
+    for name, each in _by_build(folder, "baseline.json").items():
+        with suppress(ValidationError):  # torn, by a run that was stopped
+            found[name] = Baseline.model_validate(each)
+    return found
+
+
+def _by_build(folder: Path, name: str) -> dict[str, Any]:
+    found = sorted(folder.glob(f"*/*/*/{name}"))
+    return {path.parent.relative_to(folder).as_posix(): _json(path, {}) for path in found}
 
 
 def _row(line: str) -> Row | None:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.cache import disk_error
+from harness.history import NAME, History
 from harness.report.allure import RESULTS, slug
 from harness.report.environment import CATEGORIES
+from harness.report.markdown import markdown
 from harness.report.records import Records, heatmaps, read
 from harness.report.scorecard import scorecard
 
 ALLURE = "3.18.0"
 REPORT = "allure-report"
-HISTORY = "allure-history.jsonl"
 RUNS_KEPT = 50  # of Allure's history
 SINGLE_FILE_MOST = 64 * 2**20  # bytes of results; above, one page would be slow to open
 INSTALL_S, GENERATE_S = 120, 120  # a registry that does not answer must not hold up the verdict
@@ -45,7 +46,9 @@ def render(work: Path, say: Say) -> Path:
     records = read(work)
     page = records.folder / "scorecard.html"
     _write(page, scorecard(records))
-    say(f"scorecard: {page}")
+    comment = records.folder / "scorecard.md"
+    _write(comment, markdown(records))
+    say(f"scorecard: {page}, for a pull request: {comment}")
     try:
         report = _allure(work.resolve(), records)
     except _NoAllure as why:
@@ -89,7 +92,8 @@ def _allure(work: Path, records: Records) -> Path:
         raise _NoAllure("the run has no Allure results; judge again without -p no:allure_pytest.")
     program = _installed(work / "node")
     _write_globals(records, results)
-    history = _history(work, records.folder)
+    store = _store(work, records)
+    history = _before(store, records)
     config = records.folder / "allurerc.mjs"
     _write(config, f"export default {json.dumps(configuration(records, results, history), indent=1)};\n")
     shutil.rmtree(records.folder / REPORT, ignore_errors=True)
@@ -98,7 +102,7 @@ def _allure(work: Path, records: Records) -> Path:
     if not page.is_file():
         raise _NoAllure(f"allure wrote no {page}; remove {work / 'node'} and run this again.")
     _write(page, without_analytics(page.read_text(encoding="utf-8")))
-    shutil.copyfile(history, work / HISTORY)
+    store.keep_allure(records.folder.name, history.read_text(encoding="utf-8").splitlines()[-1])
     return page
 
 
@@ -138,23 +142,25 @@ def _call(command: Sequence[str], seconds: float, folder: Path) -> None:
         raise _NoAllure(f"{Path(command[0]).name} failed ({said[0] if said else done.returncode}); {retry}")
 
 
-def _history(work: Path, folder: Path) -> Path:
-    """A history file that Allure appends this run to; rendering a run again does not count it twice."""
-    before, history = folder / "history-before.jsonl", folder / "history.jsonl"
-    if not before.exists():
-        if (work / HISTORY).is_file():
-            shutil.copyfile(work / HISTORY, before)
-        else:
-            before.touch()
-    shutil.copyfile(before, history)
-    return history
+def _store(work: Path, records: Records) -> History:
+    """The run's own history, or the work folder's where the run was judged on another machine."""
+    named = Path(str(records.facts.get("history", "")))
+    return History(named if named.is_file() else work / NAME)
+
+
+def _before(history: History, records: Records) -> Path:
+    """What the store keeps of other runs, as the file Allure reads; rendering a run again does not count it twice."""
+    file = records.folder / "history.jsonl"
+    lines = history.allure(records.folder.name, RUNS_KEPT - 1)
+    _write(file, "".join(f"{line}\n" for line in lines))
+    return file
 
 
 def _write_globals(records: Records, results: Path) -> None:
     """Heatmaps and scorecard as attachments of the whole run, one click from Allure's first page."""
     shutil.copyfile(records.folder / "scorecard.html", results / "scorecard-attachment.html")
     found = [("scorecard", "scorecard-attachment.html", "text/html")]
-    for name, picture in heatmaps(records.rows).items():
+    for name, picture in heatmaps(records.rows, records.before).items():
         file = f"heatmap-{slug(name)}-attachment.png"
         (results / file).write_bytes(picture)
         found.append((f"heatmap: {name}", file, "image/png"))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from harness.report import markup
+from harness.report import markup, since
 from harness.report.conclusion import GRAVEST_FIRST, Conclusion, conclude, from_cache, sources, used
 from harness.report.records import Records, heatmaps
-from harness.row import Row
+from harness.row import Before, Row
 from harness.verdict import Outcome
 
 CLOSEST = 8  # passing slices shown a build, nearest to their limits first
@@ -21,11 +20,12 @@ PLAN = ("candidate", "recipe", "gate", "slice", "limit", "can rule out", "clips"
 def scorecard(records: Records) -> str:
     """Verdicts first, then what does not pass, then each build, then what it all rests on."""
     conclusions = conclude(records.rows)
-    pictures = heatmaps(records.rows)
+    pictures = heatmaps(records.rows, records.before)
     parts = [
         f"<h1>voxgate scorecard</h1><p>run {escape(records.folder.name)}</p>",
         *map(_verdict, conclusions),
-        _failing(records.rows),
+        *(f'<p class="verdict INCONCLUSIVE">{escape(line)}</p>' for line in records.drift),
+        _failing(records.rows, records.before),
         *(_build(each, pictures.get(each.title), records) for each in conclusions),
         _undecidable(records.plan),
         _provenance(records),
@@ -35,19 +35,28 @@ def scorecard(records: Records) -> str:
 
 def _verdict(conclusion: Conclusion) -> str:
     return (
-        f'<p class="verdict {markup.style(conclusion.outcome.value)}"><b>{escape(conclusion.word)}</b> '
+        f'<p class="verdict {markup.style(conclusion.outcome.value)}">{_word(conclusion)} '
         f'<a href="#{_anchor(conclusion.title)}">{escape(conclusion.title)}</a>: {escape(conclusion.reason)}</p>'
     )
 
 
-def _failing(rows: Sequence[Row]) -> str:
+def _word(conclusion: Conclusion) -> str:
+    """The verdict, leading to what does not pass where something does not."""
+    word = f"<b>{escape(conclusion.word)}</b>"
+    return word if conclusion.outcome is Outcome.PASS else f'<a href="#not-{_anchor(conclusion.title)}">{word}</a>'
+
+
+def _failing(rows: Sequence[Row], before: Before) -> str:
     found = sorted((row for row in rows if row.outcome is not Outcome.PASS), key=_gravity)
     if not found:
         return "<h2>What does not pass</h2><p>Nothing: every figure keeps its limit.</p>"
     builds: dict[str, list[Row]] = {}
     for row in found:
         builds.setdefault(f"{row.candidate} on {row.build}", []).append(row)
-    tables = "".join(f"<h3>{escape(name)}</h3>{markup.figures(own)}" for name, own in builds.items())
+    tables = "".join(
+        f'<h3 id="not-{_anchor(name)}"><a href="#{_anchor(name)}">{escape(name)}</a></h3>{markup.figures(own, before)}'
+        for name, own in builds.items()
+    )
     return f"<h2>What does not pass ({len(found)})</h2>{tables}"
 
 
@@ -56,12 +65,17 @@ def _build(conclusion: Conclusion, picture: bytes | None, records: Records) -> s
     text = f'<h2 id="{_anchor(conclusion.title)}">{escape(conclusion.title)}: {escape(conclusion.word)}</h2>'
     text += f"<p>{escape(sources(conclusion.rows))}</p>"
     if picture:
-        data = base64.b64encode(picture).decode("ascii")
-        alt = escape(f"accuracy drop by accent and condition, {conclusion.title}")
-        text += f'<p><img alt="{alt}" src="data:image/png;base64,{data}"></p>'
+        text += f"<p>{markup.image(picture, f'accuracy drop by accent and condition, {conclusion.title}')}</p>"
+    name = f"{conclusion.candidate}/{conclusion.build}"
+    heard = records.flips.get(name, {})
+    audio = {each["file"]: records.audio(name, each["file"]) for each in heard.get("heard", ())}
+    text += since.flips(heard, {file: data for file, data in audio.items() if data})
     if passed:
-        text += f"<h3>Nearest to their limits, of {len(passed)} that pass</h3>{markup.figures(passed[:CLOSEST])}"
-    artifact = records.artifacts.get(f"{conclusion.candidate}/{conclusion.build}")
+        shown = markup.figures(passed[:CLOSEST], records.before)
+        text += f"<h3>Nearest to their limits, of {len(passed)} that pass</h3>{shown}"
+    artifact = records.artifacts.get(name, {})
+    if name in records.baselines:
+        text += since.section(conclusion.rows, records.baselines[name].last, artifact, records.latency(name))
     return text + (_fallbacks(artifact) if artifact else "")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.padding import Padding
@@ -15,6 +16,7 @@ from rich.text import Text
 from harness.plan import Decidable
 from harness.report.conclusion import (
     Conclusion,
+    change,
     conclude,
     failing,
     from_cache,
@@ -22,9 +24,8 @@ from harness.report.conclusion import (
     limit,
     passing,
     sources,
-    value,
 )
-from harness.row import Row
+from harness.row import Before, Row
 from harness.verdict import Outcome
 
 COLOURS = {
@@ -43,16 +44,23 @@ GATE = 12  # columns of the gate's name
 VERDICT = 2 + max(len(outcome) for outcome in Outcome)
 
 
-def summary(rows: Sequence[Row], cache: Mapping[str, tuple[int, int]], width: int, colour: bool) -> str:
+def summary(
+    rows: Sequence[Row],
+    cache: Mapping[str, tuple[int, int]],
+    width: int,
+    colour: bool,
+    before: Before = MappingProxyType({}),
+) -> str:
     """The table of every build, a verdict in words for each, and what came from the cache.
 
-    Each gate shows its passing slice nearest to the limit and how many pass; whatever does not pass
-    follows on lines of its own, each with its reason.
+    ``before`` are the figures of the last releases: where a build has one, its values read ``0.3 -> 1.2``.
+    Each gate shows its passing slice nearest to the limit and how many pass; whatever does not pass follows on
+    lines of its own, each with its reason.
     """
     console = _console(width, colour)
     conclusions = conclude(rows)
     for conclusion in conclusions:
-        _show(console, conclusion)
+        _show(console, conclusion, before)
     for conclusion in conclusions:
         line = Text.assemble((conclusion.word, COLOURS[conclusion.outcome]), f"  {conclusion.title}")
         line.append(f": {conclusion.reason}" if conclusion.reason else "")
@@ -86,16 +94,18 @@ def _decidable(entries: Sequence[Decidable]) -> str:
     )
 
 
-def _show(console: Console, conclusion: Conclusion) -> None:
+def _show(console: Console, conclusion: Conclusion, before: Before) -> None:
     console.print(Text(conclusion.title, style="bold"))
-    _line(console, f"{'gate':<{GATE}}slice", COLUMNS, Text("verdict"))
+    figures = {id(row): change(row, before) for row in conclusion.rows}
+    widths = (max(WIDTHS[0], *map(len, figures.values())), *WIDTHS[1:])
+    _line(console, f"{'gate':<{GATE}}slice", COLUMNS, Text("verdict"), widths)
     console.print(Text("-" * console.width))
     for line in passing(conclusion.rows):
         part = f"{line.worst.slice} ({line.count})" if line.count else line.worst.slice
-        _line(console, *_cells(line.worst, part))
+        _line(console, *_cells(line.worst, part, figures[id(line.worst)]), widths)
     lacking = failing(conclusion.rows)
     for group in lacking[:MOST_LINES]:
-        _line(console, *_cells(group.row, group.what))
+        _line(console, *_cells(group.row, group.what, figures[id(group.row)]), widths)
         console.print(Padding(Text(group.row.detail), (0, 0, 0, GATE)))
     hidden = Counter(group.row.outcome.value for group in lacking[MOST_LINES:] for _ in group.rows)
     if hidden:
@@ -107,14 +117,14 @@ def _show(console: Console, conclusion: Conclusion) -> None:
     console.print()
 
 
-def _cells(row: Row, part: str) -> tuple[str, tuple[str, ...], Text]:
-    figures = (value(row), limit(row), interval(row), str(row.n) if row.n else "", row.evidence)
+def _cells(row: Row, part: str, figure: str) -> tuple[str, tuple[str, ...], Text]:
+    figures = (figure, limit(row), interval(row), str(row.n) if row.n else "", row.evidence)
     return f"{row.gate:<{GATE}}{part}", figures, Text(row.outcome.value, style=COLOURS[row.outcome])
 
 
-def _line(console: Console, what: str, figures: Sequence[str], verdict: Text) -> None:
+def _line(console: Console, what: str, figures: Sequence[str], verdict: Text, widths: Sequence[int]) -> None:
     """Gate and slice beside their figures, or above them where the line is too narrow."""
-    columns = "  ".join(f"{cell:>{width}}" for cell, width in zip(figures, WIDTHS, strict=True))
+    columns = "  ".join(f"{cell:>{width}}" for cell, width in zip(figures, widths, strict=True))
     room = console.width - len(columns) - VERDICT
     if len(what) > room:
         console.print(Text(what))

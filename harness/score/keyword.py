@@ -55,6 +55,11 @@ class Comparison:
         lost = right.astype(np.float64) - (decisions(self.tested) == self.truth)
         return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
 
+    def lost(self, before: Mask, part: Slice, confidence: float, seed: int) -> Estimate:
+        """Share of renderings that were right ``before`` less the share tested gets right: paired."""
+        lost = before.astype(np.float64) - (decisions(self.tested) == self.truth)
+        return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
+
     def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings whose decision differs from golden's, right or wrong."""
         tested = decisions(self.tested)

@@ -9,8 +9,9 @@ import pytest
 from report.rows import drops, row
 
 from harness.report import plots
+from harness.report.curves import Series, latencies, timeline
 from harness.report.plots import heatmap, histogram, quantiles
-from harness.row import Row
+from harness.row import Row, keyed
 from harness.verdict import Outcome
 
 
@@ -30,6 +31,22 @@ def test_missing_cells_leave_a_heatmap_of_the_same_size(tmp_path) -> None:
     whole, holed = pixels(heatmap(drops(), "t"), tmp_path), pixels(heatmap(few, "t"), tmp_path)
     assert whole.shape == holed.shape
     assert not np.array_equal(whole, holed)
+
+
+def test_a_change_since_the_release_is_written_into_its_cell(tmp_path) -> None:
+    before = keyed([each for each in drops(seed=2) if each.screened])
+    plain, changed = pixels(heatmap(drops(), "t"), tmp_path), pixels(heatmap(drops(), "t", before), tmp_path)
+    assert not np.array_equal(plain, changed)
+    assert np.array_equal(pixels(heatmap(drops(), "t", {}), tmp_path), plain)
+
+
+def test_runs_and_latencies_are_drawn_spikes_included(tmp_path) -> None:
+    rows = [row("accuracy", "overall", float(i)) for i in range(4)]
+    series = {"overall": Series([0, 1, 2, 3], rows, ["a", "a", "b", "b"]), "accent=de": Series([3], rows[:1], [""])}
+    assert pixels(timeline(series, [f"2026-01-0{i}" for i in range(1, 5)], "t"), tmp_path).std() > 0.01
+    calm = pixels(latencies(range(1, 102), range(2, 103), "t", "2026-01-01"), tmp_path)
+    wide = pixels(latencies([*range(1, 101), 9000], range(2, 103), "t", "2026-01-01"), tmp_path)
+    assert not np.array_equal(calm, wide)
 
 
 @pytest.mark.parametrize(

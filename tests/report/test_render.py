@@ -8,7 +8,8 @@ import pytest
 from report.rows import row, run
 
 from harness.errors import VoxgateError
-from harness.report.render import ALLURE, HISTORY, render, without_analytics
+from harness.history import NAME, History
+from harness.report.render import ALLURE, render, without_analytics
 from harness.row import Row
 from harness.verdict import Outcome
 
@@ -130,10 +131,11 @@ def test_the_report_has_no_analytics_and_is_told_apart(work: Path, allure: Path)
 def test_rendering_a_run_twice_counts_it_once(work: Path, allure: Path) -> None:
     for _ in range(2):
         render(work, lambda _: None)
-    assert len((work / HISTORY).read_text().splitlines()) == 1
+    assert len(History(work / NAME).allure("", 9)) == 1
     (write_run(work, run(), "20260102-000000-1") / "allure-results").mkdir()
     render(work, lambda _: None)
-    assert len((work / HISTORY).read_text().splitlines()) == 2
+    assert len(History(work / NAME).allure("", 9)) == 2
+    assert len((work / "runs" / "latest" / "history.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_run_without_results_says_so(work: Path, allure: Path) -> None:

@@ -7,6 +7,7 @@ from report.rows import drops, row, run
 
 from harness.plan import Decidable
 from harness.report.summary import MOST_LINES, plan_table, summary
+from harness.row import keyed
 from harness.verdict import Outcome
 
 CACHE = {"artifacts": (2, 3), "renditions": (7, 7)}
@@ -20,6 +21,19 @@ def words(text: str) -> str:
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     text = summary(run(), CACHE, width, colour=False)
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_value_stands_beside_what_was_released_within_the_line(width: int) -> None:
+    released = keyed([replace(each, value=each.value / 3) for each in run() if each.value])
+    text = summary(run(), CACHE, width, colour=False, before=released)
+    assert max(map(len, text.splitlines())) <= width
+    assert "2.07 -> 6.2" in text
+    assert "10.2 -> 30.7" in text
+
+
+def test_a_change_has_no_change_of_its_own() -> None:
+    assert keyed([row("regression", "overall", 0.4), row("drift", "overall", 0.4)]) == {}
 
 
 def test_plain_ascii_and_no_escapes_without_colour() -> None:

@@ -1,0 +1,49 @@
+"""What a candidate asks to be judged: every gate and slice that model.toml sets a limit for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.candidate import Candidate, Recipe
+from harness.gates.accuracy import gate_name
+from harness.gates.latency import QUANTILES
+from harness.row import SINCE, Row
+from harness.score.slices import Slice
+
+SIZES = {"file": "file_kib", "weights": "weights_kib", "activations": "activations_kib", "rss": "rss_mib"}
+MOST_NAMED = 3
+
+
+def unjudged(
+    rows: Sequence[Row], candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, released: bool
+) -> str:
+    """What a build's rows lack of what its limits ask for, in words; empty where it was judged whole.
+
+    A gate that says what it lacks (UNSUPPORTED, not measured) has answered for all of its slices.
+    """
+    lacking = {row.gate for row in rows if row.value is None}
+    judged = {(row.gate, row.slice) for row in rows}
+    wanted = declared(candidate, recipe, margins, released=released) - judged
+    missing = sorted(f"{gate} {part}" for gate, part in wanted if gate not in lacking)
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    return f"no {', '.join(missing[:MOST_NAMED])}{more}" if missing else ""
+
+
+def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, released: bool) -> set[tuple[str, str]]:
+    """``(gate, slice)`` of every row a whole run of one build leaves; without cells and float parity.
+
+    ``released`` tells whether the build has a baseline, without which nothing is compared with one.
+    """
+    budgets = candidate.budgets(recipe)
+    found = {("sanity", "overall"), ("placement", "fallback")}
+    metrics = ("drop", "flips", "sqnr", *(SINCE if released else ()))
+    for metric in metrics:
+        limits = getattr(budgets, metric)
+        found |= {(gate_name(metric), part.id) for part in margins if limits.limit(part.id, part.kind) is not None}
+    for what, budget in (("inference", budgets.latency_ms), ("end to end", budgets.end_to_end_ms)):
+        found |= {("latency", f"{what} {name}") for name in QUANTILES if getattr(budget, name) is not None}
+    if budgets.slowdown is not None:
+        found.add(("latency", "inference over float, p50"))
+    if budgets.layers is not None:
+        found.add(("placement", "layers"))
+    return found | {("footprint", part) for part, key in SIZES.items() if getattr(budgets, key) is not None}
