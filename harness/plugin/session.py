@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness.baseline import ACCEPT, Baseline
 from harness.cache import disk_error
 from harness.candidate import Candidate
 from harness.errors import InfraError, Unsupported, VoxgateError
-from harness.gates.declared import unjudged
-from harness.measure import environment
-from harness.origin import commit
-from harness.plugin import select, workers
+from harness.plugin import ending, select, workers
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report.allure import configure_results, finish_results
-from harness.report.conclusion import GOLDEN, MAY_SHIP, conclude
 from harness.report.summary import plan_table, summary
 from harness.report.timeline import findings
 from harness.row import Row, keyed
@@ -31,7 +26,6 @@ from harness.targets.registry import registry
 from harness.trend import WINDOW
 from harness.verdict import Outcome
 
-RUNTIMES = ("ai-edge-litert", "kaldi-native-fbank", "litert-quantizer", "numpy", "onnxruntime")
 JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE}
 
 
@@ -144,7 +138,7 @@ class Rows:
 def pytest_sessionstart(session: pytest.Session) -> None:
     house = session.config.stash.get(HOUSE, None)
     if house is not None and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(Rows(house, _command(session.config)), "voxgate-rows")
+        session.config.pluginmanager.register(Rows(house, ending.command(session.config)), "voxgate-rows")
 
 
 @pytest.hookimpl(trylast=True)
@@ -159,19 +153,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED  # a run that judged nothing is not green
-    house.withheld = list(_withheld(house)) if house.options.release else []
+    house.withheld = list(ending.withheld(house)) if house.options.release else []
     if house.withheld and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    facts = _facts(session.config, house, session.exitstatus)
+    facts = ending.facts(session.config, house, session.exitstatus)
     with _unhurt(house):
-        for name, found in _baselines(house):  # beside its records: the house may have others when it is reported
+        for name, found in ending.baselines(house):  # beside its records: the house may have others when it is reported
             house.run.write(f"{name}/baseline", found.model_dump(mode="json"))
         house.run.write("run", facts)
         finish_results(session.config, house.folder, facts["environment"])
         if house.rows and not house.lost:
-            house.history.end(house.folder.name, facts["exitstatus"], _made(house, facts["commit"]))
+            house.history.end(house.folder.name, facts["exitstatus"], ending.made(house, facts["commit"]))
             house.drift = [
-                line for name in sorted(_judged(house)) for line in findings(house.history.points(name, WINDOW))
+                line for name in sorted(ending.judged(house)) for line in findings(house.history.points(name, WINDOW))
             ]
             house.run.write("drift", house.drift)
     if house.lost and session.exitstatus == pytest.ExitCode.OK:
@@ -186,8 +180,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     writer = terminalreporter._tw
     terminalreporter.section("voxgate")
-    before = keyed(row for _, found in _baselines(house) for row in found.last.figures())
-    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup, before))
+    before = keyed(row for _, found in ending.baselines(house) for row in found.last.figures())
+    terminalreporter.write(summary(house.rows, ending.hits(house), writer.fullwidth, writer.hasmarkup, before))
     for line in house.withheld:
         terminalreporter.write_line(f"--release: {line}, so this run fails", red=True)
     for line in house.drift:
@@ -247,19 +241,8 @@ def _plan(house: House, builds: list[tuple[str, str]]) -> None:
             house.run.provision(house.candidates[name], target)
     house.run.write("plan", [entry.record() for entry in decidable])
     house.say(plan_table(decidable))
-    for told in _unreleased(house, builds):
+    for told in ending.unreleased(house, builds):
         house.say(told)
-
-
-def _unreleased(house: House, builds: list[tuple[str, str]]) -> Iterator[str]:
-    """Builds that model.toml limits against a release, of which none was accepted."""
-    for name, recipe_id in builds:
-        candidate = house.candidates[name]
-        recipe = candidate.recipe(recipe_id)
-        budgets = candidate.budgets(recipe)
-        if (budgets.regression.declared or budgets.drift.declared) and house.run.baseline(candidate, recipe) is None:
-            accept = f"{ACCEPT} {candidate.folder}"
-            yield f"no baseline of {name} on {recipe_id} to compare with; accept a release with: {accept}"
 
 
 def _checked(house: House, look: Callable[[], object]) -> None:
@@ -267,78 +250,6 @@ def _checked(house: House, look: Callable[[], object]) -> None:
         look()
     except VoxgateError as error:
         raise pytest.UsageError(str(error)) from error
-
-
-def _hits(house: House) -> dict[str, tuple[int, int]]:
-    """Of each kind of cache entry: how many were found, how many this run asked for."""
-    counts: dict[str, tuple[int, int]] = {}
-    for entry in house.run.cache.used:
-        found, asked = counts.get(entry.kind, (0, 0))
-        counts[entry.kind] = (found + entry.hit, asked + 1)
-    return counts
-
-
-def _judged(house: House) -> set[str]:
-    named = {row.candidate for row in house.rows}
-    return named & set(house.candidates) if named else set()  # without rows there may be no candidate to read
-
-
-def _baselines(house: House) -> Iterator[tuple[str, Baseline]]:
-    """``candidate/target/recipe`` and the releases of each build that was judged and has any."""
-    for name in _judged(house):
-        candidate = house.candidates[name]
-        built = {row.build for row in house.rows if row.candidate == name}
-        for recipe in candidate.recipes:
-            found = house.run.baseline(candidate, recipe) if recipe.id in built else None
-            if found is not None:
-                yield f"{name}/{recipe.id}", found
-
-
-def _withheld(house: House) -> Iterator[str]:
-    """Builds that the judged rows do not release, each with its word."""
-    for each in conclude(house.rows):
-        if each.build == GOLDEN or each.word != MAY_SHIP:
-            if each.word not in (MAY_SHIP, "GOLDEN HOLDS"):
-                yield f"{each.title} is {each.word}"
-            continue
-        candidate = house.candidates[each.candidate]
-        recipe = candidate.recipe(each.build)
-        released = house.run.baseline(candidate, recipe) is not None
-        lack = unjudged(each.rows, candidate, recipe, house.run.margins(candidate), released=released)
-        if lack:
-            yield f"{each.title} was judged in part: {lack}"
-
-
-def _command(config: pytest.Config) -> str:
-    return " ".join(["pytest", *map(str, config.invocation_params.args)])
-
-
-def _made(house: House, commits: Mapping[str, str | None]) -> dict[tuple[str, str], tuple[str | None, str | None]]:
-    """Artifact key and commit of each candidate and build that was judged."""
-    found: dict[tuple[str, str], tuple[str | None, str | None]] = {}
-    for row in house.rows:
-        if (row.candidate, row.build) not in found and row.candidate:
-            record = house.folder / row.candidate / row.build / "artifact.json"
-            key = json.loads(record.read_text(encoding="utf-8"))["key"] if record.is_file() else None
-            found[row.candidate, row.build] = (key, commits.get(row.candidate))
-    return found
-
-
-def _facts(config: pytest.Config, house: House, status: int) -> dict[str, Any]:
-    return {
-        "command": _command(config),
-        "started": house.folder.name,
-        "exitstatus": int(status),
-        "history": str(house.options.history),
-        "commit": {name: commit(house.candidates[name].house) for name in sorted(_judged(house))},
-        "cache": _hits(house),
-        "environment": {
-            "voxgate": version("voxgate"),
-            "targets": ", ".join(registry()),
-            **{name: str(value) for name, value in environment().items() if value is not None},
-            **{name: version(name) for name in RUNTIMES},
-        },
-    }
 
 
 def _speaker(config: pytest.Config) -> Callable[[str], None]:
