@@ -222,9 +222,11 @@ def _compiles() -> Ability:
 def _runs() -> Ability:
     remedy = f"attach an RB5, set $SNPE_ROOT, and export {VARIABLE}=adb:SERIAL (or ssh:user@host)"
     try:
-        shell = attached()
+        shell, sdk = attached(), snpe.find()
     except (Unsupported, InfraError) as error:
         return Ability("board", False, str(error), remedy)
     if shell is None:
         return Ability("board", False, "no RB5: latency and memory are not measured", remedy)
+    if sdk is None:
+        return Ability("board", False, f"{shell.name} is named, and no SDK that drives it", remedy)
     return Ability("board", True, shell.name)

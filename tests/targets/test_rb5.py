@@ -460,6 +460,13 @@ def test_two_boards_need_a_name(tmp_path: Path, sdk: FakeSdk, adb: Path, monkeyp
     assert found.home == HOME
 
 
+def test_a_named_board_without_an_sdk_is_no_ability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXGATE_RB5", "adb:B2")
+    runs = Rb5().abilities()[2]
+    assert (runs.what, runs.ready) == ("board", False)
+    assert "no SDK that drives it" in runs.detail
+
+
 def test_an_sdk_of_two_systems_needs_the_boards(
     tmp_path: Path, features: Features, aimet: dict[str, Any], sdk: FakeSdk, adb: Path
 ) -> None:
