@@ -55,10 +55,10 @@ def _types(op: Op) -> str:
             return f"it works on {tensor.dtype}, and the Edge TPU takes int8 and uint8 only"
         if not tensor.scales:
             return f"{tensor.name} is {tensor.dtype} without a scale: it is not quantized"
-    for tensor in op.inputs:
-        if tensor is not None and tensor.constant and tensor.dtype not in CONSTANTS:
-            why = "it is not quantized" if tensor.dtype.startswith("float") else "weights are of 8 bits there"
-            return f"its constant {tensor.name} is {tensor.dtype}: {why}"
+    for constant in (tensor for tensor in op.inputs if tensor is not None and tensor.constant):
+        if constant.dtype not in CONSTANTS:
+            why = "it is not quantized" if constant.dtype.startswith("float") else "weights are of 8 bits there"
+            return f"its constant {constant.name} is {constant.dtype}: {why}"
     return ""
 
 
