@@ -67,8 +67,8 @@ class EdgeTpu(Target):
             made_by = f"{quantizer}, {COMPILER} {compiler_version(path, Path(path).stat().st_mtime_ns)}"
         else:
             made_by = f"{quantizer}; placement by {edgetpu_map.SOURCE}, as no {COMPILER} is on PATH"
-        lacks = coral.lacks()
-        board = Ability("board", not lacks, lacks or coral.CoralBoard.name, coral.REMEDY if lacks else "")
+        lacks = coral.lacks() or ("" if path else f"{coral.device()}, but no {COMPILER} on PATH makes what it runs")
+        board = Ability("board", not lacks, lacks or coral.CoralBoard.name, f"{coral.REMEDY}; {COMPILER} 16.0 on PATH" if lacks else "")
         return (Ability("compile", True, made_by), board)
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
