@@ -16,7 +16,7 @@ import onnx
 
 from harness.boards.aimet import TOOLCHAIN, WORKER, AimetSimulation
 from harness.boards.rb5 import VARIABLE, Rb5Board, attached, is_named
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import InfraError, ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
@@ -54,6 +54,7 @@ class Rb5(Target):
         sdk, shell = snpe.find(), attached()
         return {
             "worker": digest(WORKER),
+            "readers": sources(diagview, snpe, v66_rules),
             "sdk": sdk.identity() if sdk else None,
             "board": shell.name if shell else None,
         }
