@@ -151,9 +151,16 @@ def weight_bytes(folder: Path, subject: str) -> int:
             f"{subject}: AIMET's encodings are not those of a V66, one of 8 bits for each tensor ({error}). Run: "
             f"voxgate toolchain install {TOOLCHAIN}"
         ) from error
-    tensors = onnx.load(folder / "model.onnx").graph.initializer
-    sizes = {tensor.name: int(np.prod(tensor.dims, dtype=np.int64)) for tensor in tensors}
+    sizes = _constants(folder / "model.onnx")
     return sum(size if name in sections["param_encodings"] else 4 * size for name, size in sizes.items())
+
+
+def _constants(model: Path) -> dict[str, int]:
+    """How many numbers each initializer, and each tensor of a Constant node, holds."""
+    graph = onnx.load(model).graph
+    made = ((node.output[0], each.t) for node in graph.node if node.op_type == "Constant" for each in node.attribute)
+    tensors = [*((tensor.name, tensor) for tensor in graph.initializer), *made]
+    return {name: int(np.prod(tensor.dims, dtype=np.int64)) for name, tensor in tensors}
 
 
 def _check_recipe(recipe: Recipe, subject: str) -> None:
@@ -187,7 +194,7 @@ def _compile(sdk: snpe.Sdk, job: Job, model: Onnx, subject: str) -> Path:
     quantize = job.recipe.precision == "int8"
     made = snpe.convert(sdk, job.folder, subject, overrides=quantize)
     if quantize:
-        weights = sum(4 * int(np.prod(tensor.dims)) for tensor in onnx.load(job.model).graph.initializer)
+        weights = 4 * sum(_constants(job.model).values())
         made = snpe.quantize(sdk, job.folder, as_inputs(job.calibration, model), weights, subject)
         shutil.rmtree(job.folder / "calibration")
     return made

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -187,6 +188,19 @@ def test_truncated_encodings_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "model.encodings").write_text('{"activation_encodings": {')
     with pytest.raises(ToolchainError, match="x: AIMET's encodings are not those of a V66"):
         weight_bytes(tmp_path, "x")
+
+
+def test_weights_in_constant_nodes_are_counted(tmp_path: Path) -> None:
+    model = onnx.load(small(tmp_path / "model.onnx"))
+    kept = next(tensor for tensor in model.graph.initializer if tensor.name == "fc.w")
+    model.graph.initializer.remove(kept)
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["fc.w"], value=kept))
+    whole = [tensor.dims for tensor in (kept, *model.graph.initializer)]
+    onnx.save(model, tmp_path / "model.onnx")
+    entry = [{"bitwidth": 8, "dtype": "int"}]
+    told = {"activation_encodings": {"features": entry}, "param_encodings": {"fc.w": entry}}
+    (tmp_path / "model.encodings").write_text(json.dumps(told))
+    assert weight_bytes(tmp_path, "x") == np.prod(whole[0]) + 4 * sum(int(np.prod(dims)) for dims in whole[1:])
 
 
 def test_calibration_must_be_there_and_finite(tmp_path: Path, features: Features, aimet: dict[str, Any]) -> None:
