@@ -146,6 +146,9 @@ def weight_bytes(folder: Path, subject: str) -> int:
                 raise ValueError(f"{name!r} has {len(entries)} encodings, the first {entries[0]!r:.100}")
         if not all(sections.values()):
             raise ValueError("it encodes no activation, or no weight")
+        bare = sorted(_weights(folder / "model.onnx") - set(sections["param_encodings"]))
+        if bare:
+            raise ValueError(f"the weights {', '.join(bare[:3])} have none: they would stay float")
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ToolchainError(
             f"{subject}: AIMET's encodings are not those of a V66, one of 8 bits for each tensor ({error}). Run: "
@@ -153,6 +156,13 @@ def weight_bytes(folder: Path, subject: str) -> int:
         ) from error
     sizes = _constants(folder / "model.onnx")
     return sum(size if name in sections["param_encodings"] else 4 * size for name, size in sizes.items())
+
+
+def _weights(model: Path) -> set[str]:
+    """Names of the constants that convolutions and linear layers multiply by."""
+    constants = _constants(model)
+    nodes = (node for node in onnx.load(model).graph.node if node.op_type in UNMERGED)
+    return {name for node in nodes for name in node.input[1 : 3 if node.op_type == "LSTM" else 2] if name in constants}
 
 
 def _constants(model: Path) -> dict[str, int]:

@@ -167,13 +167,14 @@ def test_what_a_user_takes_on_is_the_model_and_its_encodings(
     [
         lambda told: told.pop("param_encodings"),
         lambda told: told["param_encodings"].clear(),
+        lambda told: told["param_encodings"].pop("stem.w"),
         lambda told: told["param_encodings"].update({"stem.w": told["param_encodings"]["stem.w"] * 32}),
         lambda told: told["activation_encodings"]["logits"][0].update(bitwidth=16),
         lambda told: told["activation_encodings"]["logits"][0].update(dtype="float"),
         lambda told: told["activation_encodings"].update({"logits": []}),
         lambda told: told.update(param_encodings=[{"name": "stem.w"}]),
     ],
-    ids=["no weights", "empty", "per channel", "16 bits", "float", "no entry", "another version"],
+    ids=["no weights", "empty", "one left in float", "per channel", "16 bits", "float", "no entry", "another version"],
 )
 def test_encodings_a_v66_has_not_are_an_error(
     tmp_path: Path, features: Features, aimet: dict[str, Any], spoil: Callable[[Any], Any]
@@ -195,12 +196,14 @@ def test_weights_in_constant_nodes_are_counted(tmp_path: Path) -> None:
     kept = next(tensor for tensor in model.graph.initializer if tensor.name == "fc.w")
     model.graph.initializer.remove(kept)
     model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["fc.w"], value=kept))
-    whole = [tensor.dims for tensor in (kept, *model.graph.initializer)]
+    biases = [int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name.endswith(".b")]
+    weights = [int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name.endswith(".w")]
     onnx.save(model, tmp_path / "model.onnx")
     entry = [{"bitwidth": 8, "dtype": "int"}]
-    told = {"activation_encodings": {"features": entry}, "param_encodings": {"fc.w": entry}}
+    names = ["fc.w", *(tensor.name for tensor in model.graph.initializer if tensor.name.endswith(".w"))]
+    told = {"activation_encodings": {"features": entry}, "param_encodings": dict.fromkeys(names, entry)}
     (tmp_path / "model.encodings").write_text(json.dumps(told))
-    assert weight_bytes(tmp_path, "x") == np.prod(whole[0]) + 4 * sum(int(np.prod(dims)) for dims in whole[1:])
+    assert weight_bytes(tmp_path, "x") == int(np.prod(kept.dims)) + sum(weights) + 4 * sum(biases)
 
 
 def test_calibration_must_be_there_and_finite(tmp_path: Path, features: Features, aimet: dict[str, Any]) -> None:
