@@ -87,6 +87,14 @@ def test_doctor_names_the_command_that_mends_a_lack(
     assert found["rk3588"]["abilities"][0]["remedy"] == "voxgate toolchain install rk3588"
 
 
+def test_doctor_prints_what_the_environment_names_as_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXGATE_RB5", "[/red][bold]")
+    assert cli.main(["doctor", "rb5"]) == 0
+    assert "VOXGATE_RB5='[/red][bold]' names no board" in capsys.readouterr().out
+
+
 def test_placement_of_the_shipped_candidate(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["placement", str(SHIPPED), "--target", "host", "--work", str(tmp_path)]
     assert cli.main(command) == 0

@@ -86,12 +86,14 @@ class Rb5Board(Board):
                 subject,
             )
             self.shell.get(f"{there}/o", here)
-            samples = [self._profile(here / "o" / str(i), subject).total_us / 1e3 for i in range(rounds)]
+            profiles = [self._profile(here / "o" / str(i), subject) for i in range(rounds)]
+        for profile in profiles:
+            _same_placement(artifact, profile, subject)
         note = (
             f"each the first inference of a process; then {1e3 / rate.per_second:.3g} ms each "
             f"by snpe-throughput-net-run, n={rate.count}"
         )
-        return Clocked(np.array(samples), note)
+        return Clocked(np.array([profile.total_us / 1e3 for profile in profiles]), note)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         raise NotMeasured(

@@ -93,8 +93,11 @@ def _probe(python: str) -> dict[str, str]:
         return {"error": str(error)}
     if done.returncode != 0:
         return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
-    facts: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
-    return facts
+    try:
+        facts: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
+        return {name: str(facts[name]) for name in ("tensorrt", "sm", "provider")}
+    except (IndexError, ValueError, KeyError, TypeError):
+        return {"error": f"it answers {_short(done.stdout)}"}
 
 
 def power(subject: str) -> Power:

@@ -12,6 +12,7 @@ from typing import Literal, cast
 import pytest
 
 from harness import history
+from harness.errors import ToolchainError
 from harness.targets.registry import registry
 
 MARK_WORDS = re.compile(r"[A-Za-z_][\w.]*")
@@ -133,7 +134,11 @@ def read(config: pytest.Config) -> Options:
 
 
 def add_markers(config: pytest.Config) -> None:
-    for name, target in registry().items():
+    try:
+        targets = registry()
+    except ToolchainError as error:  # another distribution's
+        raise pytest.UsageError(str(error)) from error
+    for name, target in targets.items():
         config.addinivalue_line("markers", f"{name}: {target.title}")
     config.addinivalue_line("markers", "xdist_group(name): tests of one board, run by one worker (pytest-xdist)")
     config.addinivalue_line("markers", "gate(name): one test for each slice with a limit for this gate (voxgate)")

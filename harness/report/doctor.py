@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Column, Table
+from rich.text import Text
 
+from harness.row import printable
 from harness.targets.base import Target
 
 COLUMNS = ("target", "can", "", "by, or what lacks", "remedy")
@@ -17,8 +19,9 @@ def table(targets: Mapping[str, Target], names: Iterable[str]) -> Table:
     grid = Table(*(Column(name, overflow="fold") for name in COLUMNS), box=None, pad_edge=False, header_style="bold")
     for name in names:
         for ability in targets[name].abilities():
-            word = "[green]yes[/]" if ability.ready else "[red]no[/]"
-            grid.add_row(name, ability.what, word, ability.detail, ability.remedy)
+            word = Text("yes", style="green") if ability.ready else Text("no", style="red")
+            said = (Text(printable(cell)) for cell in (ability.detail, ability.remedy))  # names of the user's own
+            grid.add_row(name, ability.what, word, *said)
         grid.add_section()
     return grid
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from harness.boards import coral
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
-from harness.targets import edgetpu_map, edgetpu_rules, toolchain
+from harness.quantize import ptq
+from harness.targets import edgetpu_compiler, edgetpu_map, edgetpu_rules, tflite_file, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Progress, Sizes, Target
 from harness.targets.process import Child, Limits, run_child
 
@@ -49,8 +50,13 @@ class EdgeTpu(Target):
 
     def settings(self) -> dict[str, Any]:
         """The converter, the rules, and which board: its evidence stands in the artifact."""
-        rules = (WORKER, CONVERTER, Path(edgetpu_rules.__file__), Path(edgetpu_map.__file__))
-        return {"onnx2tf": toolchain.pins(TOOLCHAIN)["onnx2tf"], "rules": digest(*rules), "board": coral.board().name}
+        return {
+            "onnx2tf": toolchain.pins(TOOLCHAIN)["onnx2tf"],
+            "workers": digest(WORKER, CONVERTER),
+            "quantizer": sources(ptq),
+            "readers": sources(edgetpu_compiler, edgetpu_map, edgetpu_rules, tflite_file),
+            "board": coral.board().name,
+        }
 
     def provision(self, candidate: Candidate, say: Progress) -> None:
         """onnx2tf, and only for a candidate without a .tflite of its own."""
@@ -67,8 +73,13 @@ class EdgeTpu(Target):
             made_by = f"{quantizer}, {COMPILER} {compiler_version(path, Path(path).stat().st_mtime_ns)}"
         else:
             made_by = f"{quantizer}; placement by {edgetpu_map.SOURCE}, as no {COMPILER} is on PATH"
-        lacks = coral.lacks()
-        board = Ability("board", not lacks, lacks or coral.CoralBoard.name, coral.REMEDY if lacks else "")
+        lacks = coral.lacks() or ("" if path else f"{coral.device()}, but no {COMPILER} on PATH makes what it runs")
+        board = Ability(
+            "board",
+            not lacks,
+            lacks or coral.CoralBoard.name,
+            f"{coral.REMEDY}; {COMPILER} 16.0 on PATH" if lacks else "",
+        )
         return (Ability("compile", True, made_by), board)
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:

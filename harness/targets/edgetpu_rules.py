@@ -18,7 +18,8 @@ INNERMOST = 3  # dimensions that may be larger than 1
 LONGEST_SOFTMAX = 16_000
 LARGEST_SCALE = 2  # of a resize that was seen to map; 1 to 33 and 33 to 513 were seen not to
 Z_MULTIPLE = 4
-NEWEST = {"QUANTIZE": 2}  # the compiler knows version 3 of no operator of this name
+NEWEST = {"CONV_2D": 5, "QUANTIZE": 2, "TRANSPOSE_CONV": 3}  # compiler 16 was seen to refuse the next version
+CONSTANTS = (*QUANTIZED, "int16", "int32", "int64")  # weights, layer norms, biases and arguments
 STATES = {"UNIDIRECTIONAL_SEQUENCE_LSTM": (*QUANTIZED, "int16")}  # dtypes of variables; the cell state is 16 bit
 
 Check = Callable[[Op], str]  # why the operator does not map, or an empty string
@@ -54,8 +55,11 @@ def _types(op: Op) -> str:
             return f"it works on {tensor.dtype}, and the Edge TPU takes int8 and uint8 only"
         if not tensor.scales:
             return f"{tensor.name} is {tensor.dtype} without a scale: it is not quantized"
-    wide = [tensor for tensor in op.inputs if tensor is not None and tensor.dtype.startswith("float")]
-    return f"its constant {wide[0].name} is {wide[0].dtype}: it is not quantized" if wide else ""
+    for constant in (tensor for tensor in op.inputs if tensor is not None and tensor.constant):
+        if constant.dtype not in CONSTANTS:
+            why = "it is not quantized" if constant.dtype.startswith("float") else "weights are of 8 bits there"
+            return f"its constant {constant.name} is {constant.dtype}: {why}"
+    return ""
 
 
 def _rank(op: Op) -> str:
@@ -81,6 +85,16 @@ def _constant(*places: int) -> Check:
 def _dilation(op: Op) -> str:
     wide, high = op.options.get("dilationWFactor", 1), op.options.get("dilationHFactor", 1)
     return "" if wide == high else f"it dilates {wide} in x but {high} in y, which must be the same"
+
+
+def _ungrouped(op: Op) -> str:
+    """Convolutions in groups are what CONV_2D's version 6 added, though some converters call them version 1."""
+    source, weights = op.inputs[:2]
+    if source is None or weights is None or not source.shape or source.shape[-1] == weights.shape[-1]:
+        return ""
+    return (
+        f"it convolves {source.shape[-1]} channels in groups of {weights.shape[-1]}, which is newer than the compiler"
+    )
 
 
 def _dense(op: Op) -> str:
@@ -207,7 +221,7 @@ TABLE: dict[str, tuple[int, tuple[Check, ...]]] = {  # operator to (least runtim
     "ADD": (0, ()),
     "AVERAGE_POOL_2D": (0, (_unfused,)),
     "CONCATENATION": (0, (_unfused, _padding)),
-    "CONV_2D": (0, (WEIGHTS, _dilation)),
+    "CONV_2D": (0, (WEIGHTS, _dilation, _ungrouped)),
     "DEPTHWISE_CONV_2D": (0, (WEIGHTS, _dilation)),
     "EXPAND_DIMS": (13, ()),
     "FULLY_CONNECTED": (0, (WEIGHTS, _dense)),
@@ -220,7 +234,7 @@ TABLE: dict[str, tuple[int, tuple[Check, ...]]] = {  # operator to (least runtim
     "MUL": (0, ()),
     "PACK": (13, (_pack,)),
     "PAD": (0, (_pad,)),
-    "PRELU": (13, (lambda op: _flat("slope", op.inputs[1:2]),)),
+    "PRELU": (13, (_constant(1), lambda op: _flat("slope", op.inputs[1:2]))),
     "QUANTIZE": (13, ()),
     "REDUCE_MAX": (14, (_no_batch(1, 0),)),
     "REDUCE_MIN": (14, (_no_batch(1, 0),)),

@@ -14,14 +14,13 @@ import numpy as np
 
 from harness.boards import hosted
 from harness.boards.htp import WORKER, HtpEmulator
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize.ptq import ORT_ALGORITHMS, need_windows
-from harness.targets import htp_binary, htp_socs, toolchain
+from harness.targets import htp_binary, htp_graph, htp_log, htp_placement, htp_socs, hub_profile, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target
-from harness.targets.htp_placement import Built
 
 TOOLCHAIN = "htp"
 TOOLS = ("onnxruntime-qnn", "onnxruntime", "onnx", "numpy")
@@ -68,7 +67,7 @@ class Htp(Target):
         return (compiles, emulates, hosted.ability())
 
     def settings(self) -> dict[str, Any]:
-        settings = {"worker": digest(WORKER)}
+        settings = {"worker": digest(WORKER), "readers": sources(htp_graph, htp_log, htp_placement, hub_profile)}
         return {**settings, "hosted": hosted.chosen(), "hub": digest(hosted.WORKER)} if hosted.chosen() else settings
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
@@ -105,7 +104,7 @@ class Htp(Target):
         answer = self._compile(job, soc, subject)
         job.say(f"{subject}: compiled for {soc} in {answer['seconds']:.1f} s")
         bits = job.recipe.activation_bits if job.recipe.precision == "int8" else None
-        placement, weights = Built(answer, job.folder, subject).read(soc, bits)
+        placement, weights = htp_placement.Built(answer, job.folder, subject).read(soc, bits)
         file = job.folder / "context_qnn.bin"
         htp_binary.require(file, soc, subject)
         (job.folder / "calibration.npy").unlink(missing_ok=True)  # the emulator runs the binary: it is not needed again

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.boards import tegra
 from harness.boards.jetson import JetsonBoard, OrtNumerics
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
 from harness.quantize import ptq, trt
@@ -44,6 +44,7 @@ QUANTIZER, BUILDER = WORKERS / "qdq_worker.py", WORKERS / "tensorrt_worker.py"
 PROXY = "SM86"
 LIMITS = Limits(seconds=1800, memory_mib=8192)
 ON_DLA = {"*": "dla"}
+READERS = (trt_engine, trt_inspector, trt_log, trt_provider, trt_versions)  # of what an engine became
 
 
 class Jetson(Target):
@@ -60,9 +61,10 @@ class Jetson(Target):
 
     def settings(self) -> dict[str, Any]:
         """What builds; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
-        workers = {path.stem: digest(path) for path in (Path(trt.__file__), BUILDER, tegra.WORKER)}
+        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER)}
+        ours = {"quantizers": sources(ptq, trt), "readers": sources(*READERS)}
         board = {"sm": tegra.jetpack().sm, "power_mode": tegra.mode()} if tegra.is_jetson() else {"proxy": PROXY}
-        return {**workers, **board}
+        return {**workers, **ours, **board}
 
     def provision(self, candidate: Candidate, say: Progress) -> None:
         if not tegra.is_jetson() and toolchain.installed(TOOLCHAIN) is None:

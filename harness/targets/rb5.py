@@ -16,7 +16,7 @@ import onnx
 
 from harness.boards.aimet import TOOLCHAIN, WORKER, AimetSimulation
 from harness.boards.rb5 import VARIABLE, Rb5Board, attached, is_named
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import InfraError, ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
@@ -54,6 +54,7 @@ class Rb5(Target):
         sdk, shell = snpe.find(), attached()
         return {
             "worker": digest(WORKER),
+            "readers": sources(diagview, snpe, v66_rules),
             "sdk": sdk.identity() if sdk else None,
             "board": shell.name if shell else None,
         }
@@ -145,14 +146,31 @@ def weight_bytes(folder: Path, subject: str) -> int:
                 raise ValueError(f"{name!r} has {len(entries)} encodings, the first {entries[0]!r:.100}")
         if not all(sections.values()):
             raise ValueError("it encodes no activation, or no weight")
+        bare = sorted(_weights(folder / "model.onnx") - set(sections["param_encodings"]))
+        if bare:
+            raise ValueError(f"the weights {', '.join(bare[:3])} have none: they would stay float")
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ToolchainError(
             f"{subject}: AIMET's encodings are not those of a V66, one of 8 bits for each tensor ({error}). Run: "
             f"voxgate toolchain install {TOOLCHAIN}"
         ) from error
-    tensors = onnx.load(folder / "model.onnx").graph.initializer
-    sizes = {tensor.name: int(np.prod(tensor.dims, dtype=np.int64)) for tensor in tensors}
+    sizes = _constants(folder / "model.onnx")
     return sum(size if name in sections["param_encodings"] else 4 * size for name, size in sizes.items())
+
+
+def _weights(model: Path) -> set[str]:
+    """Names of the constants that convolutions and linear layers multiply by."""
+    constants = _constants(model)
+    nodes = (node for node in onnx.load(model).graph.node if node.op_type in UNMERGED)
+    return {name for node in nodes for name in node.input[1 : 3 if node.op_type == "LSTM" else 2] if name in constants}
+
+
+def _constants(model: Path) -> dict[str, int]:
+    """How many numbers each initializer, and each tensor of a Constant node, holds."""
+    graph = onnx.load(model).graph
+    made = ((node.output[0], each.t) for node in graph.node if node.op_type == "Constant" for each in node.attribute)
+    tensors = [*((tensor.name, tensor) for tensor in graph.initializer), *made]
+    return {name: int(np.prod(tensor.dims, dtype=np.int64)) for name, tensor in tensors}
 
 
 def _check_recipe(recipe: Recipe, subject: str) -> None:
@@ -186,7 +204,7 @@ def _compile(sdk: snpe.Sdk, job: Job, model: Onnx, subject: str) -> Path:
     quantize = job.recipe.precision == "int8"
     made = snpe.convert(sdk, job.folder, subject, overrides=quantize)
     if quantize:
-        weights = sum(4 * int(np.prod(tensor.dims)) for tensor in onnx.load(job.model).graph.initializer)
+        weights = 4 * sum(_constants(job.model).values())
         made = snpe.quantize(sdk, job.folder, as_inputs(job.calibration, model), weights, subject)
         shutil.rmtree(job.folder / "calibration")
     return made
@@ -222,9 +240,11 @@ def _compiles() -> Ability:
 def _runs() -> Ability:
     remedy = f"attach an RB5, set $SNPE_ROOT, and export {VARIABLE}=adb:SERIAL (or ssh:user@host)"
     try:
-        shell = attached()
+        shell, sdk = attached(), snpe.find()
     except (Unsupported, InfraError) as error:
         return Ability("board", False, str(error), remedy)
     if shell is None:
         return Ability("board", False, "no RB5: latency and memory are not measured", remedy)
+    if sdk is None:
+        return Ability("board", False, f"{shell.name} is named, and no SDK that drives it", remedy)
     return Ability("board", True, shell.name)

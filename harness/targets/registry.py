@@ -11,11 +11,11 @@ import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 
 import harness.targets
-from harness.errors import CandidateError, nearest
+from harness.errors import CandidateError, ToolchainError, nearest
 from harness.targets.base import Target
 
 GROUP = "voxgate.targets"
@@ -23,7 +23,10 @@ GROUP = "voxgate.targets"
 
 @cache
 def registry() -> Mapping[str, Target]:
-    """Target name to target, host first, then by name. Two targets of one name are a programming error."""
+    """Target name to target, host first, then by name. Two targets of one name are a programming error.
+
+    Raises ToolchainError where an entry point leads to no target.
+    """
     found: dict[str, Target] = {}
     for module in _modules():
         for value in vars(module).values():
@@ -39,7 +42,22 @@ def _modules() -> Iterator[ModuleType]:
         if not module.ispkg:
             yield importlib.import_module(f"harness.targets.{module.name}")
     for entry in entry_points(group=GROUP):
-        yield entry.load()
+        yield _named(entry)
+
+
+def _named(entry: EntryPoint) -> ModuleType:
+    """The module that another distribution's entry point names."""
+    try:
+        module = entry.load()
+        if not isinstance(module, ModuleType) or not any(_is_target(value, module) for value in vars(module).values()):
+            raise TypeError("it is no module that defines a subclass of Target; see docs/add-a-target.md")
+    except Exception as error:  # what another's code meets when it is imported
+        owner = entry.dist.name if entry.dist else "a distribution"
+        raise ToolchainError(
+            f"the target {entry.name!r} of {owner} ({entry.value}) cannot be used: {type(error).__name__}: {error}. "
+            f"Mend or uninstall {owner}."
+        ) from error
+    return module
 
 
 def known_target(name: str, asked_by: str, remedy: str = "Correct target = in its model.toml.") -> Target:

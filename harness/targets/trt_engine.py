@@ -63,10 +63,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What the ONNX given to TensorRT holds: operators by node name in order, and the names at its boundary."""
+    """What the ONNX given to TensorRT holds: operators by node name in order, and the names at its boundary.
+
+    ``bare`` are the nodes that read the network's input or float weights with no Q/DQ between: float in any engine.
+    """
 
     ops: Mapping[str, str]
     boundary: frozenset[str]
+    bare: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,22 @@ def read_graph(path: Path) -> Graph:
                 f"{path.name}: the name {name[:60]!r} holds one of {' '.join(FORGING)}, with which TensorRT writes its "
                 "layer table, so that the table could not be trusted. Rename it in the export."
             )
-    return Graph({node.name: node.op_type for node in graph.node}, frozenset(tensors))
+    return Graph({node.name: node.op_type for node in graph.node}, frozenset(tensors), _bare(graph))
+
+
+def _bare(graph: onnx.GraphProto) -> frozenset[str]:
+    """Names of what an int8 kernel could compute, were it not for an input that nobody quantized."""
+    constants = {tensor.name for tensor in graph.initializer}
+    plain = {value.name for value in graph.input} - constants
+    found = set()
+    for node in graph.node:
+        if node.op_type in COMPUTE and any(name in plain or name in constants for name in node.input[:2]):
+            found.add(node.name)
+        if node.op_type not in BETWEEN and (not node.input or constants.issuperset(node.input)):
+            constants.update(node.output)
+        elif node.op_type not in BETWEEN and plain.intersection(filter(None, node.input)):
+            plain.update(node.output)
+    return frozenset(found)
 
 
 def dtype_of(said: str) -> str:
@@ -151,6 +170,8 @@ def _computing(name: str, found: Sequence[Layer], graph: Graph, asked: str) -> N
     reads = [t.dtype for each in found for t in each.inputs if library or t.name not in graph.boundary]
     wide = next((dtype for dtype in WIDER[asked] if dtype in reads), "")
     reason = f"asked for {asked}, but layer {found[0].name} ({found[0].kind}) reads {wide}" if wide else ""
+    if asked == "int8" and not wide and name in graph.bare:
+        wide, reason = found[0].reads[0], "asked for int8, but the ONNX has no Q/DQ before it"
     dtype = wide or (reads or list(found[0].reads) or ["unknown"])[0]
     return Node(name, graph.ops[name], dtype, "gpu", bool(wide), reason)
 

@@ -133,6 +133,13 @@ def test_without_a_token_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     hosted.require_token(WHO)
 
 
+def test_a_configuration_of_nobody_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CHOICE, DEVICE)
+    monkeypatch.setenv(CONFIG, "~no-such-user/client.ini")
+    with pytest.raises(Unsupported, match=r"nor is there a ~no-such-user/client\.ini"):
+        hosted.require_token(WHO)
+
+
 def test_a_device_with_another_hexagon_is_refused(tmp_path: Path, service: Path) -> None:
     (service / "HEXAGON").write_text("hexagon:v75")
     with pytest.raises(Unsupported, match=r"has a hexagon:v75, and this build is for SM8550 \(v73\)\. Set soc"):

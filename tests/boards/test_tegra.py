@@ -37,6 +37,15 @@ def test_a_python_without_tensorrt_names_the_remedy(tmp_path: Path, monkeypatch:
         tegra.jetpack()
 
 
+def test_a_program_that_is_no_python_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jetson_board.make(tmp_path, monkeypatch)
+    monkeypatch.setenv(tegra.PYTHON, "/bin/true")
+    with pytest.raises(
+        Unsupported, match=r"/bin/true cannot use TensorRT and CUDA .it answers nothing.*export VOXGATE"
+    ):
+        tegra.jetpack()
+
+
 def test_a_python_that_is_not_there_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jetson_board.make(tmp_path, monkeypatch)
     monkeypatch.setenv(tegra.PYTHON, str(tmp_path / "no-python"))

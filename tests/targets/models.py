@@ -101,6 +101,24 @@ def gru(path: Path, *, hidden: int = 64, bins: int = 10) -> Path:
     return graph.save(path, shape=(1, 1, 49, bins))
 
 
+def half_quantized(path: Path, *, weights: bool = False) -> Path:
+    """Two linear layers in Q/DQ form, as training leaves them, but for the first one's input, or its ``weights``."""
+    graph = Graph()
+    for name, value in (("scale", np.float32(0.05)), ("zero", np.int8(0))):
+        graph.weights.append(numpy_helper.from_array(np.array(value), name))
+
+    def pair(source: str) -> str:
+        graph.node("QuantizeLinear", [source, "scale", "zero"], f"{source}.q")
+        return graph.node("DequantizeLinear", [f"{source}.q", "scale", "zero"], f"{source}.dq")
+
+    graph.node("Flatten", [pair("features") if weights else "features"], "flat")
+    first = graph.weight("first.w", 64, 490)
+    graph.node("Gemm", ["flat", first if weights else pair(first)], "first", transB=1)
+    graph.node("Relu", ["first"], "relu")
+    graph.node("Gemm", [pair("relu"), pair(graph.weight("fc.w", LABELS, 64))], "logits", transB=1)
+    return graph.save(path)
+
+
 def transposed(path: Path) -> Path:
     """A convolution, then a transposed one (no int8 kernel in TensorRT-RTX), pooling and a linear layer."""
     graph = Graph()

@@ -346,12 +346,15 @@ def test_a_table_without_a_compiled_model_is_an_error(
 
 
 def test_a_coral_device_is_another_build_with_other_evidence(
-    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, features: Features, monkeypatch: pytest.MonkeyPatch, compiles: Callable[..., None]
 ) -> None:
     here = EdgeTpu().settings()
     monkeypatch.setattr(coral, "lacks", lambda: "")
     assert EdgeTpu().settings() != here, "else a cached artifact would say host of a board's outputs"
     assert built(make_candidate(tmp_path), recipe(), features).evidence is Evidence.BOARD
+    board = EdgeTpu().abilities()[1]
+    assert (board.ready, "on PATH makes what it runs" in board.detail) == (False, True)
+    compiles("whole")
     assert EdgeTpu().abilities()[1].ready
 
 

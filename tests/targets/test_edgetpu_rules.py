@@ -138,6 +138,27 @@ REFUSED: dict[str, tuple[tuple[int, ...], Make, str]] = {
         lambda c: c.op("QUANTIZE", version=3),
         r"version 3 is newer than the compiler knows \(2\)",
     ),
+    "a newer convolution": (
+        IMAGE,
+        lambda c: c.op("CONV_2D", c.weights(4, 1, 1, 4), options=options("Conv2D"), version=6),
+        r"version 6 is newer than the compiler knows \(5\)",
+    ),
+    "a newer transposed convolution": (
+        IMAGE,
+        lambda c: c.op("TRANSPOSE_CONV", first=(c.ints(1, 16, 16, 4), c.weights(4, 2, 2, 4)), version=4),
+        r"version 4 is newer than the compiler knows \(3\)",
+    ),
+    "a convolution in groups": (
+        IMAGE,
+        lambda c: c.op("CONV_2D", c.weights(4, 3, 3, 2, scales=4), options=options("Conv2D")),
+        "convolves 4 channels in groups of 2, which is newer than the compiler",
+    ),
+    "4-bit weights": (
+        IMAGE,
+        lambda c: c.op("CONV_2D", c.typed(c.weights(4, 1, 1, 4), "int4"), options=options("Conv2D")),
+        "constant weights0 is int4: weights are of 8 bits there",
+    ),
+    "a slope that is computed": (IMAGE, lambda c: c.op("PRELU", c.tensor("slope", (1, 1, 4))), "slope, its weights"),
     "16-bit activations": (IMAGE, lambda c: c.op("RELU", dtype="int16"), "works on int16"),
     "a float input": (IMAGE, lambda c: c.op("ADD", c.tensor("f", IMAGE, "float32")), "works on float32"),
     "float weights": (

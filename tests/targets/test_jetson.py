@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job
 from harness.targets.jetson import Jetson
 from tests import jetson_board
-from tests.targets.models import ds_cnn, gru, recurrent, transposed
+from tests.targets.models import ds_cnn, gru, half_quantized, recurrent, transposed
 
 LABELS = [f"word{i}" for i in range(12)]
 MODEL_TOML = f"""
@@ -165,6 +166,14 @@ def test_a_gru_that_silently_stays_float_is_found(tmp_path: Path, features: Feat
     artifact = built(make_candidate(tmp_path, gru), recipe(), features)
     assert list(found(artifact)) == ["GRU gru"]
     assert "compute in float32 and 0 in int8" in found(artifact)["GRU gru"]
+
+
+@real
+@pytest.mark.parametrize("weights", [False, True], ids=["input", "weights"])
+def test_a_first_layer_that_training_left_in_float_is_found(tmp_path: Path, features: Features, weights: bool) -> None:
+    model = make_candidate(tmp_path, partial(half_quantized, weights=weights))
+    told = found(built(model, recipe(), features))
+    assert told == {"Gemm first": "asked for int8, but the ONNX has no Q/DQ before it"}
 
 
 @real

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -166,13 +167,14 @@ def test_what_a_user_takes_on_is_the_model_and_its_encodings(
     [
         lambda told: told.pop("param_encodings"),
         lambda told: told["param_encodings"].clear(),
+        lambda told: told["param_encodings"].pop("stem.w"),
         lambda told: told["param_encodings"].update({"stem.w": told["param_encodings"]["stem.w"] * 32}),
         lambda told: told["activation_encodings"]["logits"][0].update(bitwidth=16),
         lambda told: told["activation_encodings"]["logits"][0].update(dtype="float"),
         lambda told: told["activation_encodings"].update({"logits": []}),
         lambda told: told.update(param_encodings=[{"name": "stem.w"}]),
     ],
-    ids=["no weights", "empty", "per channel", "16 bits", "float", "no entry", "another version"],
+    ids=["no weights", "empty", "one left in float", "per channel", "16 bits", "float", "no entry", "another version"],
 )
 def test_encodings_a_v66_has_not_are_an_error(
     tmp_path: Path, features: Features, aimet: dict[str, Any], spoil: Callable[[Any], Any]
@@ -187,6 +189,21 @@ def test_truncated_encodings_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "model.encodings").write_text('{"activation_encodings": {')
     with pytest.raises(ToolchainError, match="x: AIMET's encodings are not those of a V66"):
         weight_bytes(tmp_path, "x")
+
+
+def test_weights_in_constant_nodes_are_counted(tmp_path: Path) -> None:
+    model = onnx.load(small(tmp_path / "model.onnx"))
+    kept = next(tensor for tensor in model.graph.initializer if tensor.name == "fc.w")
+    model.graph.initializer.remove(kept)
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["fc.w"], value=kept))
+    biases = [int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name.endswith(".b")]
+    weights = [int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name.endswith(".w")]
+    onnx.save(model, tmp_path / "model.onnx")
+    entry = [{"bitwidth": 8, "dtype": "int"}]
+    names = ["fc.w", *(tensor.name for tensor in model.graph.initializer if tensor.name.endswith(".w"))]
+    told = {"activation_encodings": {"features": entry}, "param_encodings": dict.fromkeys(names, entry)}
+    (tmp_path / "model.encodings").write_text(json.dumps(told))
+    assert weight_bytes(tmp_path, "x") == int(np.prod(kept.dims)) + sum(weights) + 4 * sum(biases)
 
 
 def test_calibration_must_be_there_and_finite(tmp_path: Path, features: Features, aimet: dict[str, Any]) -> None:
@@ -409,8 +426,10 @@ def test_a_run_that_goes_elsewhere_than_the_one_judged(
     artifact = built(make_candidate(tmp_path / "model"), recipe(), features)
     (installed,) = (adb.parent / "board").glob("voxgate-snpe-*/bin/snpe-net-run")
     executable(installed, TWO_SUBNETS)
-    with pytest.raises(ToolchainError, match="this run put Subnet 1 on the CPU, which the run that was judged did not"):
-        Rb5().board(artifact.recipe).run(artifact, features, lambda _: None)
+    board = Rb5().board(artifact.recipe)
+    for again in (lambda: board.run(artifact, features, lambda _: None), lambda: board.times(artifact, features, 2)):
+        with pytest.raises(ToolchainError, match="put Subnet 1 on the CPU, which the run that was judged did not"):
+            again()
 
 
 def test_a_single_inference_that_fails_says_why(
@@ -458,6 +477,13 @@ def test_two_boards_need_a_name(tmp_path: Path, sdk: FakeSdk, adb: Path, monkeyp
     assert found is not None
     assert found.name == "adb:B2"
     assert found.home == HOME
+
+
+def test_a_named_board_without_an_sdk_is_no_ability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXGATE_RB5", "adb:B2")
+    runs = Rb5().abilities()[2]
+    assert (runs.what, runs.ready) == ("board", False)
+    assert "no SDK that drives it" in runs.detail
 
 
 def test_an_sdk_of_two_systems_needs_the_boards(

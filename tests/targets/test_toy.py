@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -70,3 +71,11 @@ def test_without_it_a_recipe_that_names_it_is_refused(house: Path, tmp_path: Pat
     code, told = run(tmp_path / "nowhere", house, tmp_path, "-m", "host")
     assert code == 4
     assert "no target is named 'toy'" in told
+
+
+def test_one_that_cannot_be_imported_is_a_clear_error(installed: Path, house: Path, tmp_path: Path) -> None:
+    shutil.copytree(installed, tmp_path / "site")
+    (tmp_path / "site" / "voxgate_toy.py").write_text("import no_such_vendor\n")
+    code, told = run(tmp_path / "site", house, tmp_path / "work", "-m", "host")
+    assert code == 4
+    assert "the target 'toy' of voxgate-toy (voxgate_toy) cannot be used: ModuleNotFoundError: No module" in told

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.candidate import Recipe
 from harness.errors import ToolchainError
+from harness.quantize import ptq
+from harness.quantize.trt import COMPUTE, OPTIONS
 from harness.targets.base import Evidence, Node, Placement
-from harness.targets.trt_engine import DTYPES, WIDER, Graph, Heard, Layer, Tensor, dtype_of, placement
+from harness.targets.trt_engine import DTYPES, WIDER, Graph, Heard, Layer, Tensor, dtype_of, placement, read_graph
+from tests.targets.models import ds_cnn, half_quantized
 
 BOUNDARY = frozenset({"features", "logits"})
 HEARD = Heard(Evidence.BOARD, "TensorRT 10.3")
@@ -114,3 +121,24 @@ def test_types_are_read_from_words_and_from_formats(said: str, dtype: str) -> No
 def test_an_unknown_type_is_no_type() -> None:
     with pytest.raises(ValueError, match="'Row major Posit' names no type"):
         dtype_of("Row major Posit")
+
+
+@pytest.mark.parametrize("weights", [False, True], ids=["input", "weights"])
+def test_a_node_without_qdq_is_float_whatever_its_kernel_reads(tmp_path: Path, weights: bool) -> None:
+    graph = read_graph(half_quantized(tmp_path / "m.onnx", weights=weights))
+    assert graph.bare == {"first"}
+    layers = [
+        layer("fused", "float32", "first", kind="kgen", source="features"),
+        layer("fc", "int8", "logits", kind="gemm"),
+    ]
+    nodes = placement(layers, graph, "int8", HEARD, "small jetson/int8").fallbacks
+    assert [(node.name, node.dtype) for node in nodes] == [("first", "float32")]
+    assert placement(layers, graph, "fp16", HEARD, "small jetson/fp16").fallbacks == ()
+
+
+def test_a_whole_qdq_graph_leaves_nothing_bare(tmp_path: Path) -> None:
+    quantized = tmp_path / "int8.onnx"
+    recipe = Recipe(target="jetson", name="int8", precision="int8")
+    windows = np.random.default_rng(1).standard_normal((4, 49, 10)).astype(np.float32)
+    ptq.quantize_onnx(ds_cnn(tmp_path / "m.onnx", channels=8), quantized, windows, recipe, ops=COMPUTE, options=OPTIONS)
+    assert read_graph(quantized).bare == frozenset()
