@@ -139,7 +139,7 @@ def strike(made: Bench, virtual: VirtualBoard, fault: Fault, moment: str, folder
         struck = board.done
     if fault.infra and moment != "between":
         right = right and ending == "INFRA"
-    return Cell(fault.name, moment, ending, right and struck, detail)
+    return Cell(fault.name, moment, ending if struck else f"{ending}, not struck", right and struck, detail)
 
 
 def _measured(made: Bench, board: Struck, virtual: VirtualBoard, fault: Fault) -> tuple[str, bool, str]:

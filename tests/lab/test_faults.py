@@ -28,6 +28,7 @@ def test_no_fault_becomes_a_verdict(
     chosen = every if request.config.getoption("all_faults") else some
 
     def all_on(virtual: VirtualBoard, share: list[tuple[faults.Fault, str]]) -> list[Cell]:
+        virtual.run(f"rm -rf {faults.HOME}")  # so that each cell deploys
         virtual.snapshot()
         try:
             return [faults.strike(made, virtual, fault, moment, tmp_path) for fault, moment in share]
