@@ -92,9 +92,10 @@ class Hub:
             shutil.copyfile(file, folder / file.name)
             answer = self.ask(folder, file.name, rounds=ROUNDS)
             hexagons = [each for each in answer.get("attributes", ()) if str(each).startswith("hexagon:")]
-            if hexagons and f"hexagon:v{soc.arch}" not in hexagons:
+            if f"hexagon:v{soc.arch}" not in hexagons:
+                named = f"has a {', '.join(hexagons)}" if hexagons else "names no Hexagon of its own"
                 raise Unsupported(
-                    f"{self.subject}: {self.device} has a {', '.join(hexagons)}, and this build is for {soc}. Set soc "
+                    f"{self.subject}: {self.device} {named}, and this build is for {soc}. Set soc "
                     f"to the device's own chip, or {CHOICE} to another device."
                 )
             found = hub_profile.read(folder / "profile.json", self.subject)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.boards.local import LocalBoard
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
 from harness.quantize import ptq
@@ -37,8 +38,9 @@ class Host(Target):
         return {name: version(name) for name in names}
 
     def settings(self) -> dict[str, str]:
-        """The kind of CPU: its kernels decide which nodes are fused."""
-        return {"machine": platform.machine()}
+        """The kind of CPU, whose kernels decide which nodes are fused, and the code that quantizes and reads."""
+        readers = [WORKER.parents[1] / name for name in ("ort_graph.py", "litert_graph.py")]
+        return {"machine": platform.machine(), "worker": digest(WORKER, *readers), "quantizer": sources(ptq)}
 
     def abilities(self) -> tuple[Ability, ...]:
         runtimes = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "ai-edge-litert"))

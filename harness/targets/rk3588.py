@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.boards.emulator import ENVIRONMENT, WORKER, RknnSimulator
-from harness.cache import digest
+from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
@@ -52,7 +52,7 @@ class Rk3588(Target):
         return (compiles, replace(compiles, what="emulate"), Ability("board", False, lacks, "pytest --lab lab.toml"))
 
     def settings(self) -> dict[str, Any]:
-        return {"worker": digest(WORKER)}
+        return {"worker": digest(WORKER), "reader": sources(rknn_table)}
 
     def check(self, candidate: Candidate, recipe: Recipe) -> None:
         subject = f"{candidate.name} {recipe.id}"
