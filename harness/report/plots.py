@@ -68,7 +68,7 @@ def _heatmap(rows: tuple[Row, ...], title: str) -> bytes:
     figure.colorbar(image, ax=axes, label="points of accuracy lost (red: worse than float)", shrink=0.8, pad=0.02)
     axes.set_title(f"{title}\n{_count(sizes)}", fontsize=10)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
@@ -94,7 +94,7 @@ def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
     axes.set_ylabel("rounds")
     axes.set_title(f"{title}, n = {len(samples_ms)} rounds", fontsize=10)
     axes.legend(fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def quantiles(samples_ms: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -167,7 +167,8 @@ def _place(slice_id: str) -> tuple[str, str]:
     return parts.get("accent", group), parts.get("condition", ALL)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", metadata={"Software": "voxgate"})

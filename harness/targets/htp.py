@@ -20,7 +20,7 @@ from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize.ptq import ORT_ALGORITHMS, need_windows
 from harness.targets import htp_binary, htp_socs, toolchain
-from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
 from harness.targets.htp_placement import Built
 
 TOOLCHAIN = "htp"
@@ -130,8 +130,7 @@ class Htp(Target):
         return HtpEmulator(htp_socs.find(recipe.soc, recipe.id).arch)
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
-        own = {"name": f"{recipe.name}-float", "precision": "fp16", "activation_bits": 8}
-        return recipe.model_copy(update=own)
+        return float_of(recipe, "fp16")
 
     def _compile(self, job: Job, soc: htp_socs.Soc, subject: str) -> dict[str, Any]:
         try:

@@ -64,7 +64,7 @@ def test_a_layer_forced_to_the_cpu_is_named() -> None:
 
 def test_a_gru_stays_float_and_drags_a_reshape_and_a_conversion_to_the_cpu() -> None:
     found = fallbacks("gru_int8")
-    assert found["exGRU:gru"] == "it stays FLOAT16 where w8a8 was asked for"
+    assert found["exGRU:gru"] == "it stays FLOAT16 where integers were asked for"
     assert found["Reshape:sequence"] == "the compiler put it on the CPU"
     assert "exDataConvert:sequence__cvt_int8_float16" in found
 

@@ -29,15 +29,17 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         calibration = np.load(request["calibration"], allow_pickle=False)
         quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
         quantize(source, file, calibration, recipe)
-    int8 = recipe.precision == "int8"
+    elif recipe.precision != "fp32":
+        (ptq.quantize_tflite_weights if litert else ptq.quantize_onnx_dynamic)(source, file, recipe)
     if litert:
         from harness.targets import litert_graph
 
-        placement, sizes = litert_graph.read(file, int8)
+        placement, sizes = litert_graph.read(file, recipe.precision, ptq.kept_ops(source, recipe))
     else:
         from harness.targets import ort_graph
 
-        placement, sizes = ort_graph.read(file, file.with_suffix(".optimized.onnx"), int8)
+        scratch = file.with_suffix(".optimized.onnx")
+        placement, sizes = ort_graph.read(file, scratch, recipe.precision, ptq.kept_nodes(source, recipe))
     nodes = [asdict(node) for node in placement.nodes]
     return {"ok": True, "nodes": nodes, "partitions": placement.partitions, "sizes": asdict(sizes)}
 
