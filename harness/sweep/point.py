@@ -98,7 +98,8 @@ def judge(run: Run, candidate: Candidate, recipe: Recipe, path: str, conversion:
 
 def conversion(run: Run, candidate: Candidate, recipe: Recipe) -> list[Row]:
     """Whether the float path of a recipe says what the ONNX model says."""
-    build = Build(candidate, recipe, registry()[recipe.target].board(recipe).evidence.value, run.seed)
+    board = registry()[recipe.target].board(recipe)
+    build = Build(candidate, recipe, board.evidence.value, run.seed, board.name)
     return list(whole.conversion(build, run))
 
 

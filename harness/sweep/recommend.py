@@ -13,11 +13,12 @@ from harness.row import Row, printable
 from harness.sweep.point import Point
 from harness.sweep.search import Search
 
-ALIKE_SIZE = 1.10  # times the smallest: file sizes within it are one
+ALIKE_SIZE = 1.35  # times the smallest: scales and names are a third of a small file, a wider type doubles it
 ALIKE_TIME = 1.20  # times the fastest, side by side with float
 ALIKE_POINTS = 0.25  # points of the worst slice's upper bound
 ALIKE_DB = 1.0
 FLOATS = ("fp32", "fp16")
+MOST = 200  # characters of a reason; the JSON has the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def choose(path: str, points: Sequence[Point], search: Search | None) -> Choice:
     passing = [point for point in points if point.passes]
     if not passing:
         return Choice(path, None, tuple(_why_none(points, search)))
-    best = _plainest(_most_exact(_fastest(_smallest(passing))))
+    best = _most_exact(_fastest(_smallest(passing)))[0]
     told = [headline(best, points), *_compared(best, points)]
     if search is not None and search.found is best:
         told.append(
@@ -52,6 +53,12 @@ def headline(point: Point, points: Sequence[Point]) -> str:
     parts = [f"{point.recipe.name} on {point.path}"]
     figures = [text for text in (_drop(point.drop), _sqnr(point.sqnr), _smaller(point, points)) if text]
     return f"{parts[0]}: {', '.join(figures)}; {point.word}"
+
+
+def why(point: Point) -> str:
+    """Why it does not pass, at most MOST characters."""
+    told = printable(point.lack or (point.conclusion.reason if point.conclusion else ""))
+    return told if len(told) <= MOST else f"{told[:MOST]}..."
 
 
 def as_toml(candidate: str, choices: Iterable[Choice]) -> str:
@@ -77,7 +84,7 @@ def _toml(recipe: Recipe) -> Iterable[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(key)} = {_value(each)}" for key, each in value.items())
+        inner = ", ".join(f"{_value(key)} = {_value(each)}" for key, each in value.items())
         return f"{{ {inner} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
@@ -103,20 +110,14 @@ def _most_exact(points: list[Point]) -> list[Point]:
     return [point for point in near if _db(point) >= most - ALIKE_DB]
 
 
-def _plainest(points: list[Point]) -> Point:
-    return points[0]
-
-
 def _compared(best: Point, points: Sequence[Point]) -> Iterable[str]:
     """What the others would gain or lose, one clause each."""
     for point in points:
         if point is best:
             continue
         name = point.recipe.name
-        if point.lack:
-            yield f"{name}: not built ({point.lack.split('. ')[0]})"
-        elif not point.passes:
-            yield f"{name}: {point.word}, {point.conclusion.reason if point.conclusion else ''}"
+        if not point.passes:
+            yield f"{name}: {point.word}, {why(point)}"
         else:
             yield f"{name} gains {_gain(point, best)}"
 
@@ -141,8 +142,7 @@ def _gain(point: Point, best: Point) -> str:
 def _why_none(points: Sequence[Point], search: Search | None) -> Iterable[str]:
     yield "no recipe passes the gates it would be judged by; nothing is recommended"
     for point in points:
-        why = point.lack or (point.conclusion.reason if point.conclusion else "")
-        yield f"{point.recipe.name}: {point.word}, {why}"
+        yield f"{point.recipe.name}: {point.word}, {why(point)}"
     if search is not None and search.lack:
         yield f"mixed precision: {search.lack}"
 

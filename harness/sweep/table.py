@@ -11,11 +11,11 @@ from harness.report.conclusion import interval
 from harness.row import Row, printable
 from harness.sweep.pareto import front
 from harness.sweep.point import Point
+from harness.sweep.recommend import why
 from harness.sweep.sweep import Sweep
 
 COLUMNS = ("", "build", "verdict", "worst slice, points", "SQNR, dB", "KiB", "times float", "evidence", "n", "why")
 CHOSEN, FRONT = ">", "*"
-MOST = 160  # characters of a reason in the table; the JSON has the whole
 
 
 def table(sweep: Sweep) -> Table:
@@ -40,14 +40,13 @@ def words(sweep: Sweep) -> Iterator[str]:
         yield from (f"  {printable(reason)}" for reason in rest)
     for each in sweep.absent:
         yield f"not tried: {printable(each.why)}"
-    for refused in sweep.refused:
-        yield f"not taken: {printable(refused.why)}"
+    if sweep.refused:
+        yield f"refused, with reasons in the JSON: {', '.join(each.recipe.id for each in sweep.refused)}"
 
 
 def _cells(point: Point) -> tuple[str, ...]:
     drop, sqnr, slow = point.drop, point.sqnr, point.slowdown
     evidence = ", ".join(dict.fromkeys(row.evidence for row in (drop, sqnr, slow) if row is not None))
-    why = point.lack or (point.conclusion.reason if point.conclusion and not point.passes else "")
     return (
         point.recipe.id,
         point.word,
@@ -57,7 +56,7 @@ def _cells(point: Point) -> tuple[str, ...]:
         _figure(slow) or "not measured",
         evidence,
         str(drop.n) if drop else "",
-        printable(why[:MOST]),
+        "" if point.passes else why(point),
     )
 
 
