@@ -17,12 +17,12 @@ import pytest
 from onnx import numpy_helper
 
 from harness.cache import Cache
-from harness.candidate import find_candidates
+from harness.candidate import Recipe, find_candidates
 from harness.run import Run
 from harness.sweep import search as searching
-from harness.sweep.sweep import sweep
+from harness.sweep.point import Point, judge
 from harness.targets import toolchain
-from tests.house import CHECKOUT, RECIPE, RK3588, Gate, accept_golden, make_house, new_gate
+from tests.house import CHECKOUT, RK3588, Gate, accept_golden, make_house, new_gate
 
 COMMAND = [sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())", "sweep"]
 STOPPED_AFTER = "[2/6] host/int8: "
@@ -36,7 +36,6 @@ target = "host"
 op = "Re*"
 reason = "ONNX Runtime has no int8 ReduceMean, nor Relu of symmetric int8"
 """
-RK3588_LIMITS = LIMITS + "\n[budgets.for.rk3588]\nparity = 0.1\n"
 
 
 @pytest.fixture(scope="module")
@@ -179,39 +178,45 @@ def fragile(path: Path, *, k: float) -> tuple[str, str]:
     return before.name, after.name
 
 
-def mixed_of(house: Path, gate: Gate, target: str) -> tuple[Any, tuple[str, str]]:
-    """The sweep of a house whose model holds in int8 only where two of its layers stay in float."""
+def test_layers_that_int8_spoils_are_found_and_left_in_float(gate: Gate, tmp_path: Path) -> None:
+    house = make_house(tmp_path / "house", limits=LIMITS, conditions=["clean"], speakers=2)
     layers = fragile(house / "models" / "small" / "model.onnx", k=200)
     accept_golden(house, gate.cache, gate.work())
     (candidate,) = find_candidates([house])
     run = Run(folder=gate.work() / "sweep", cache=Cache(gate.cache), rounds=64)
-    return sweep(run, candidate, [target]), layers
+
+    def judged(recipe: Recipe) -> Point:
+        return judge(run, candidate, recipe, "host by onnxruntime", [])
+
+    base = candidate.recipe("host/int8")
+    assert not judged(base).passes
+    found = searching.search(run, candidate, base, judged)
+    assert {each.layer for each in found.sensitivities[:2]} == set(layers)
+    assert found.found is not None
+    assert set(layers) <= set(found.found.recipe.keep_float)
+    assert len(found.found.recipe.keep_float) < len(found.sensitivities)
+    assert [row.value for row in found.found.rows if row.gate == "placement"] == [0.0]
 
 
-def test_layers_that_int8_spoils_are_found_and_left_in_float(gate: Gate, tmp_path: Path) -> None:
-    house = make_house(tmp_path / "house", limits=LIMITS)
-    found, layers = mixed_of(house, gate, "host")
-    plain = {point.recipe.name: point for point in found.points if not point.recipe.keep_float}
-    assert not plain["int8"].passes
-    search = found.searches["host by onnxruntime"]
-    assert {each.layer for each in search.sensitivities[:2]} == set(layers)
-    assert search.found is not None
-    assert set(layers) <= set(search.found.recipe.keep_float)
-    assert len(search.found.recipe.keep_float) < len(search.sensitivities)
-    floats = [node for node in search.found.rows if node.gate == "placement"]
-    assert [row.outcome.value for row in floats] == ["PASS"]
+def test_a_target_that_keeps_no_layer_in_float_is_a_search_that_says_so(house: Path, gate: Gate) -> None:
+    (candidate,) = find_candidates([house])
+    run = Run(folder=gate.work() / "sweep", cache=Cache(gate.cache))
+    base = candidate.recipe("host/int8").model_copy(update={"target": "edgetpu"})
+    found = searching.search(run, candidate, base, lambda recipe: pytest.fail(f"{recipe.id} was judged"))
+    assert found.found is None
+    assert "edgetpu keeps no single layer in float" in found.lack
 
 
 @pytest.mark.skipif(
     toolchain.installed("rk3588") is None, reason="needs the rk3588 toolchain: voxgate toolchain install rk3588"
 )
 def test_hybrid_quantization_on_rk3588_is_searched_too(gate: Gate, tmp_path: Path) -> None:
-    house = make_house(tmp_path / "house", recipes=RECIPE + RK3588, limits=RK3588_LIMITS, speakers=2)
+    house = make_house(tmp_path / "house", recipes=RK3588, limits=LIMITS, speakers=1, conditions=["clean"])
     layers = fragile(house / "models" / "small" / "model.onnx", k=200)
     accept_golden(house, gate.cache, gate.work())
     (candidate,) = find_candidates([house])
     run = Run(folder=gate.work() / "sweep", cache=Cache(gate.cache))
     base = candidate.recipe("rk3588/w8a8")
-    names = ("/stem/stem.0/Conv", *layers, "/head/Gemm")
+    names = (*layers, "/head/Gemm")
     found = searching.sensitivities(run, candidate, base, names)
     assert {each.layer for each in found[:2]} == set(layers)

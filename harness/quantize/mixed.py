@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import onnx
 
-from harness.errors import CandidateError
+from harness.errors import CandidateError, ToolchainError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 WEIGHTED_OPS = frozenset(
@@ -38,6 +38,17 @@ def chosen(patterns: Sequence[str], names: Iterable[str], subject: str) -> tuple
             )
         found.update(hits)
     return tuple(name for name in known if name in found)
+
+
+def require_float(kept: Iterable[str], floats: Collection[str], subject: str) -> None:
+    """Raise ToolchainError where a layer to keep is not among those found in float: it must not look honoured."""
+    lost = [name for name in kept if name not in floats]
+    if lost:
+        raise ToolchainError(
+            f"{subject}: keep_float names {', '.join(lost[:SHOWN])}, which the runtime computes in integers all the "
+            "same: onnxruntime quantizes a lone float layer between quantized ones when it opens the model. Keep the "
+            "layer before or behind it in float as well, or leave it out."
+        )
 
 
 def with_fused(model: Path) -> dict[str, tuple[onnx.NodeProto, ...]]:

@@ -223,6 +223,11 @@ def kept_ops(model: Path, recipe: Recipe) -> tuple[str, ...]:
     return mixed.chosen(recipe.keep_float, tflite_ops(model), recipe.id) if recipe.keep_float else ()
 
 
+def tflite_layers(model: Path) -> tuple[str, ...]:
+    """The operators of a .tflite that hold weights, in order."""
+    return tuple(name for name, kind in tflite_ops(model).items() if kind in mixed.WEIGHTED_OPS)
+
+
 def tflite_ops(model: Path) -> dict[str, str]:
     """Every operator of a .tflite by the name of its first output, with its kind."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType

@@ -47,10 +47,14 @@ class Point:
         return self.word in MAY
 
     @property
+    def margins(self) -> list[Row]:
+        """The accuracy drop on every margin."""
+        return [row for row in self.rows if row.gate == "accuracy" and not row.screened and row.value is not None]
+
+    @property
     def drop(self) -> Row | None:
-        """The accuracy drop on the margin that lost most."""
-        margins = [row for row in self.rows if row.gate == "accuracy" and not row.screened and row.value is not None]
-        return max(margins, key=lambda row: (row.value or 0.0, row.high or 0.0), default=None)
+        """The margin that lost most."""
+        return max(self.margins, key=lambda row: (row.value or 0.0, row.high or 0.0), default=None)
 
     @property
     def sqnr(self) -> Row | None:

@@ -16,7 +16,8 @@ from harness.sweep.search import Search
 ALIKE_SIZE = 1.35  # times the smallest: scales and names are a third of a small file, a wider type doubles it
 ALIKE_TIME = 1.20  # times the fastest, side by side with float
 ALIKE_POINTS = 0.25  # points of the worst slice's upper bound
-ALIKE_DB = 1.0
+ALIKE_DB = 3.0  # half the noise
+WIDTH = {"int8": 0, "int8-dynamic": 1, "int8-weight-only": 2, "int16": 4, "fp16": 5, "fp32": 6}  # narrowest first
 FLOATS = ("fp32", "fp16")
 MOST = 200  # characters of a reason; the JSON has the whole
 
@@ -33,7 +34,7 @@ class Choice:
 def choose(path: str, points: Sequence[Point], search: Search | None) -> Choice:
     """The smallest of those that pass, then the fastest, then the most exact; the plainest of those alike.
 
-    ``points`` are in the order of plainness.
+    ``points`` are in the order of plainness. Where time was not measured the narrowest type stands for the fastest.
     """
     passing = [point for point in points if point.passes]
     if not passing:
@@ -98,9 +99,10 @@ def _smallest(points: list[Point]) -> list[Point]:
 
 def _fastest(points: list[Point]) -> list[Point]:
     times = [row.value for point in points if (row := point.slowdown) is not None and row.value is not None]
-    if len(times) < len(points):  # not measured everywhere: no ground to prefer one
-        return points
-    return [point for point in points if point.slowdown and (point.slowdown.value or 0.0) <= ALIKE_TIME * min(times)]
+    if len(times) < len(points):
+        narrowest = min(map(_width, points))
+        return [point for point in points if _width(point) == narrowest]
+    return [point for point, took in zip(points, times, strict=True) if took <= ALIKE_TIME * min(times)]
 
 
 def _most_exact(points: list[Point]) -> list[Point]:
@@ -123,20 +125,21 @@ def _compared(best: Point, points: Sequence[Point]) -> Iterable[str]:
 
 
 def _gain(point: Point, best: Point) -> str:
-    gains = []
+    gains, costs = [], []
     if _size(point) * ALIKE_SIZE < _size(best):
         gains.append(f"{100 * (1 - _size(point) / _size(best)):.0f} % of size")
     if _bound(point) < _bound(best) - ALIKE_POINTS:
-        gains.append(f"{_bound(best) - _bound(point):.1f} points of the worst slice's bound")
-    if _db(point) > _db(best) + ALIKE_DB:
-        gains.append(f"{_db(point) - _db(best):.0f} dB")
-    told = " and ".join(gains) or "nothing"
+        gains.append(f"{_bound(best) - _bound(point):.1f} points")
+    elif _db(point) > _db(best) + ALIKE_DB:
+        gains.append(f"{_db(point) - _db(best):.0f} dB but no points")
     if _size(point) > ALIKE_SIZE * _size(best):
-        told += f" and is {100 * (_size(point) / _size(best) - 1):.0f} % larger"
+        costs.append(f"is {100 * (_size(point) / _size(best) - 1):.0f} % larger")
     if point.slowdown and best.slowdown and point.slowdown.value and best.slowdown.value:
         ratio = point.slowdown.value / best.slowdown.value
-        told += f" and takes {ratio:.1f} times as long" if ratio > ALIKE_TIME else ""
-    return told
+        costs += [f"takes {ratio:.1f} times as long"] if ratio > ALIKE_TIME else []
+    elif _width(point) > _width(best):
+        costs.append("computes in a wider type, its time not measured")
+    return ", and ".join([" and ".join(gains) or "nothing", *costs])
 
 
 def _why_none(points: Sequence[Point], search: Search | None) -> Iterable[str]:
@@ -176,7 +179,13 @@ def _size(point: Point) -> int:
 
 
 def _bound(point: Point) -> float:
-    return point.drop.high if point.drop is not None and point.drop.high is not None else 0.0
+    """The most points that any margin may have lost: the same slice for all where nothing flips in the smallest."""
+    return max((row.high for row in point.margins if row.high is not None), default=0.0)
+
+
+def _width(point: Point) -> int:
+    recipe = point.recipe
+    return WIDTH[recipe.precision] + (3 if recipe.activation_bits == 16 else 1 if recipe.keep_float else 0)
 
 
 def _db(point: Point) -> float:

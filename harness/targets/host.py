@@ -98,8 +98,7 @@ class Host(Target):
 
     def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
         if recipe.runtime == "litert" and candidate.tflite is not None:
-            ops = ptq.tflite_ops(candidate.tflite)
-            return tuple(name for name, kind in ops.items() if kind in mixed.WEIGHTED_OPS)
+            return ptq.tflite_layers(candidate.tflite)
         return mixed.weighted(candidate.model)
 
     def _source(self, job: Job) -> Path:

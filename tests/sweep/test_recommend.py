@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from harness.sweep.point import Point
 from harness.sweep.recommend import as_toml, choose
 from harness.sweep.search import Search, Sensitivity
 from harness.verdict import Outcome
-from tests.sweep.points import PATH, point
+from tests.sweep.points import PATH, point, row
 
 FLOAT = point("fp16", db=70, kib=260, precision="fp16")
 
@@ -30,7 +31,9 @@ def test_the_smallest_that_passes_is_recommended_in_words() -> None:
         "int8 on rk3588: 0.3 points on the worst slice (accent=ja) [-0.2, 0.9], emulator, n=900, 30.0 dB, "
         "62 % smaller than fp16; MAY SHIP"
     )
-    assert choice.reasons[1] == "fp16 gains 40 dB and is 160 % larger"
+    assert choice.reasons[1] == (
+        "fp16 gains 40 dB but no points, and is 160 % larger, and computes in a wider type, its time not measured"
+    )
 
 
 def test_what_gains_nothing_says_so() -> None:
@@ -46,8 +49,29 @@ def test_accuracy_decides_between_files_of_one_size() -> None:
 
 
 def test_time_decides_where_it_was_measured() -> None:
-    assert chosen(point("int8-dynamic", times=5.0, db=40), point("int8", times=0.5)) == "int8"
-    assert chosen(point("int8-dynamic", db=40), point("int8", times=0.5)) == "int8-dynamic"
+    finer = {"db": 40, "precision": "int8-weight-only"}
+    assert chosen(point("finer", times=5.0, **finer), point("int8", times=0.5)) == "int8"
+    assert chosen(point("finer", times=0.5, **finer), point("int8", times=0.5)) == "finer"
+
+
+def test_the_narrowest_type_is_taken_where_time_was_not_measured() -> None:
+    wide = [point("fp16", db=63, precision="fp16", kib=110), point("int16", db=69, precision="int16", kib=115)]
+    assert chosen(*wide, point("int8"), point("int8-a16", db=36, activation_bits=16)) == "int8"
+    assert chosen(*wide) == "int16"
+
+
+def test_bounds_of_different_slices_are_not_compared() -> None:
+    """What lost most in a large slice has the tighter interval there, and is not the better for it."""
+    lost = point("int8-per-tensor", db=26)
+    worse = replace(lost, rows=(*lost.rows, row("accuracy", "condition=noise-10db", 0.8, high=1.2)))
+    assert worse.drop is not None
+    assert worse.drop.slice == "condition=noise-10db"
+    assert (
+        chosen(
+            replace(worse, rows=(*worse.rows, row("accuracy", "accent=tr", 0.0, high=2.3))), point("int8", bound=2.3)
+        )
+        == "int8"
+    )
 
 
 def test_a_better_build_that_fails_is_never_recommended() -> None:

@@ -16,7 +16,7 @@ def excluding(nodes: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -
     import onnxruntime.quantization as library
 
     quantize = library.quantize_static
-    monkeypatch.setattr(library, "quantize_static", lambda *a, **k: quantize(*a, nodes_to_exclude=nodes, **k))
+    monkeypatch.setattr(library, "quantize_static", lambda *a, **k: quantize(*a, **{**k, "nodes_to_exclude": nodes}))
     features = np.random.default_rng(0).standard_normal((16, 49, 10)).astype(np.float32)
     model = ds_cnn(folder / "model.onnx", channels=16, blocks=2)
     recipe = Recipe(target="host", name="int8", precision="int8")
