@@ -38,9 +38,11 @@ def plot(points: Sequence[Point], title: str) -> bytes:
     panels = [name for name in LABELS if any(getattr(point, name) for point in shown)]
     figure = Figure(figsize=(4.6 * len(panels) + 4.4, 5.4), dpi=DPI, layout="constrained", facecolor="white")
     ways = list(dict.fromkeys(point.path for point in shown))
+    best = [point for way in ways for point in front([each for each in shown if each.path == way])]
     for column, name in enumerate(panels, start=1):
-        _panel(figure.add_subplot(1, len(panels), column), shown, ways, name)
-    figure.suptitle(f"{title} (bars: intervals; hollow: does not pass)", fontsize=10)
+        _panel(figure.add_subplot(1, len(panels), column), shown, ways, name, best)
+    told = "bars: intervals; hollow: does not pass; bold: no other of its colour is better in every figure"
+    figure.suptitle(f"{title} ({told})", fontsize=10)
     handles = [
         Line2D(
             [], [], marker="o", ls="", color=_colour(point, ways), mfc=_fill(point, ways), label=_named(number, point)
@@ -51,7 +53,7 @@ def plot(points: Sequence[Point], title: str) -> bytes:
     return png(figure)
 
 
-def _panel(axes: Axes, points: Sequence[Point], ways: list[str], name: str) -> None:
+def _panel(axes: Axes, points: Sequence[Point], ways: list[str], name: str, best: Sequence[Point]) -> None:
     for number, point in enumerate(points, start=1):
         row: Row | None = getattr(point, name)
         if row is None or row.value is None or point.sizes is None or not math.isfinite(row.value):
@@ -75,8 +77,16 @@ def _panel(axes: Axes, points: Sequence[Point], ways: list[str], name: str) -> N
         axes.errorbar(size, value, yerr=[[max(0.0, value - low)], [max(0.0, high - value)]], **style)
         angle = 2.4 * number  # the golden angle parts the numbers of points that lie on one another
         place = (11 * math.cos(angle), 11 * math.sin(angle))
+        weight = "bold" if any(point is each for each in best) else "normal"
         axes.annotate(
-            str(number), (size, value), place, textcoords="offset points", fontsize=7, ha="center", va="center"
+            str(number),
+            (size, value),
+            place,
+            textcoords="offset points",
+            fontsize=7,
+            fontweight=weight,
+            ha="center",
+            va="center",
         )
     if name == "slowdown":
         axes.set_yscale("log")
