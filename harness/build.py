@@ -55,7 +55,12 @@ def build(
 
 
 def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None:
-    """Raise Unsupported for a key of the recipe that this target would not read: it must not look honoured."""
+    """Raise Unsupported for what this target would not read in the recipe: it must not look honoured."""
+    if recipe.precision not in target.precisions:
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: {target.name} has no precision {recipe.precision!r}; set one of "
+            f"{', '.join(sorted(target.precisions))}."
+        )
     defaults = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in OPTIONAL}
     for name, default in defaults.items():
         value = getattr(recipe, name)

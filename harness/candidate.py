@@ -35,23 +35,40 @@ class Calibration(Strict):
     condition: str = "clean"
 
 
+# int16 has weights and activations of 16 bits; int8-dynamic measures activations at every inference;
+# int8-weight-only computes in float.
+Precision = Literal["fp32", "fp16", "int16", "int8", "int8-dynamic", "int8-weight-only"]
+
+
 class Recipe(Strict):
     """How one target quantizes the candidate."""
 
     target: str
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     runtime: Literal["onnxruntime", "litert"] | None = None
     per_channel: bool = True
     symmetric: bool = False
     activation_bits: Literal[8, 16] = 8  # of int8: 16 keeps 8-bit weights (a16w8)
     soc: str = Field("", max_length=32)  # the chip to compile for, where a target has several: "SM8550"
+    keep_float: tuple[str, ...] = ()  # of int8: layers, or patterns of them, that stay in float
     calibration: Calibration = Calibration()
     op_target: dict[str, str] = {}  # output tensor to unit, as RKNN's op_target: {"/conv1/Conv_output_0" = "cpu"}
 
     @property
     def id(self) -> str:
         return f"{self.target}/{self.name}"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether activations are quantized by ranges that calibration clips set."""
+        return self.precision in ("int8", "int16")
+
+    @model_validator(mode="after")
+    def _keeps_of_int8(self) -> Recipe:
+        if self.keep_float and self.precision != "int8":
+            raise ValueError(f'keep_float names what precision = "int8" leaves in float, not {self.precision}')
+        return self
 
 
 class Allow(Strict):

@@ -73,7 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--without-board", action="store_true", help="also a build whose board figures are open")
     accept.add_argument("--restart", action="store_true", help="measure slow drift from this release on")
     accept.set_defaults(call=_baseline_accept)
-    for command in (plan, placement, accept):
+
+    sweep = commands.add_parser("sweep", help="judge every sensible recipe on every target here, and recommend one")
+    sweep.add_argument("candidate", type=Path, help="folder with a model.toml")
+    sweep.add_argument("--target", action="append", default=[], metavar="NAME", help="this one only; repeatable")
+    sweep.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
+    sweep.add_argument("--rounds", type=int, default=700, help="timed inferences of each build (default: 700)")
+    sweep.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+    sweep.set_defaults(call=_sweep)
+    for command in (plan, placement, accept, sweep):
         command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
         command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
         command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
@@ -172,7 +180,7 @@ def _placement(options: argparse.Namespace) -> None:
     run.toolchains = options.toolchains == "auto"
     for name in options.target:
         known_target(name, "--target", ASK_DOCTOR)
-    run.say = lambda text: print(f"voxgate: {text}", file=sys.stderr)
+    run.say = _say
     builds = placement.place_all(run, candidate, options.target)
     if options.json:
         print(json.dumps(placement.as_json(candidate, builds), indent=1))
@@ -181,6 +189,36 @@ def _placement(options: argparse.Namespace) -> None:
         print("\n".join(placement.conclusions(candidate, builds)))
     if not any(placed.artifact for placed in builds):
         raise Unsupported(f"no placement of {candidate.name} is known here. {ASK_DOCTOR}")
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from harness.cache import disk_error
+    from harness.sweep.pareto import plot
+    from harness.sweep.recommend import as_toml
+    from harness.sweep.sweep import RECORD, sweep
+    from harness.sweep.table import table, words
+    from harness.targets.registry import known_target
+
+    for name in options.target:
+        known_target(name, "--target", ASK_DOCTOR)
+    candidate, run = _opened(options, "sweep")
+    run.toolchains, run.rounds, run.seed = options.toolchains == "auto", options.rounds, options.seed
+    run.say = _say
+    found = sweep(run, candidate, list(dict.fromkeys(options.target)))
+    folder = run.folder / candidate.name
+    try:
+        (folder / "pareto.png").write_bytes(plot(found.points, f"{candidate.name}: recipes"))
+        (folder / "recommended.toml").write_text(as_toml(candidate.name, found.choices), encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    print_table(table(found))
+    print("\n".join(words(found)))
+    print(f"{found.seconds:.0f} s; all figures: {folder / f'{RECORD}.json'}, plot: {folder / 'pareto.png'}")
+    print(f"review, then paste into model.toml: {folder / 'recommended.toml'}")
+
+
+def _say(text: str) -> None:
+    print(f"voxgate: {text}", file=sys.stderr, flush=True)
 
 
 def _doctor(options: argparse.Namespace) -> None:

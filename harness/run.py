@@ -100,6 +100,10 @@ class Run:
         """Logits by condition of the built artifact on its board here."""
         return self._once(("outputs", candidate.name, recipe.id), lambda: self._run(candidate, recipe))
 
+    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
+        """Logits ``(n, labels)`` of any windows ``(n, frames, bins)`` by the built artifact."""
+        return self._infer(candidate, recipe, features)
+
     def parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         """Logits of the float model and of the recipe's own float path on the first clean clips."""
         return self._once(("parity", candidate.name, recipe.id), lambda: self._parity(candidate, recipe))
@@ -296,7 +300,7 @@ class Run:
         self.ready(candidate)
         self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
-        if recipe.precision == "int8":
+        if recipe.calibrated:
             chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)
             calibration = chosen.features
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())

@@ -120,11 +120,22 @@ def test_what_a_target_cannot_do_is_said_before_anything_is_built(tmp_path: Path
     assert target.builds == 0
 
 
+def test_a_precision_the_target_does_not_know_is_refused(tmp_path: Path, candidate: Candidate) -> None:
+    """Else it would be built as something else without a word."""
+    target, recipe = Fake(), candidate.recipes[0].model_copy(update={"precision": "int8-dynamic"})
+    with pytest.raises(
+        Unsupported, match="tiny fake/int8: fake has no precision 'int8-dynamic'; set one of fp16, fp32"
+    ):
+        build(target, candidate, recipe, FEATURES, Cache(tmp_path / "cache"), print)
+    assert target.builds == 0
+
+
 @pytest.mark.parametrize(
     ("update", "said"),
     [
         ({"runtime": "litert"}, "runtime = 'litert'"),
         ({"op_target": {"x": "cpu"}}, "op_target = {'x': 'cpu'}"),
+        ({"keep_float": ("stem",)}, "keep_float = ('stem',)"),
         ({"activation_bits": 16}, "activation_bits = 16"),
         ({"soc": "SM8550"}, "soc = 'SM8550'"),
     ],

@@ -200,3 +200,9 @@ def test_allowances_cover_by_pattern(folder: Path) -> None:
     assert allow.covers("rk3588", "Softmax", "/head/Softmax")
     assert not allow.covers("host", "Softmax", "/head/Softmax")
     assert not allow.covers("rk3588", "Conv", "/head/Softmax")
+
+
+def test_layers_are_kept_in_float_of_int8_alone(folder: Path) -> None:
+    edit(folder, 'precision = "fp16"', 'precision = "fp16"\nkeep_float = ["stem"]')
+    with pytest.raises(CandidateError, match=r'recipe\.1: keep_float names what precision = "int8" leaves in float'):
+        load(folder)

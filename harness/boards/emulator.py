@@ -113,7 +113,10 @@ class _Part:
         return {**request, **files, "export": None, "inputs": "inputs.npy", "outputs": "outputs.npy"}
 
     def _same_placement(self, log: Path) -> None:
-        again = rknn_table.read_log(log, self.subject).placement(quantized=self.artifact.recipe.precision == "int8")
+        told = self._request()
+        again = rknn_table.read_log(log, self.subject).placement(
+            quantized=told["quantize"], kept=told["keep_float"], subject=self.subject
+        )
         differing = _differing(self.artifact.placement.nodes, again.nodes)
         if differing:
             raise ToolchainError(

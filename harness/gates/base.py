@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.candidate import Candidate, Recipe
+from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
 from harness.row import Row
+from harness.verdict import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,36 @@ class Build:
             source=self.source,
             **figures,
         )
+
+
+def outcome_of(error: VoxgateError) -> Outcome:
+    """The verdict that an error stands for: a lack, a fault of the lab, or a fault of the candidate."""
+    if isinstance(error, Unsupported):
+        return Outcome.UNSUPPORTED
+    if isinstance(error, NotMeasured):
+        return Outcome.NOT_MEASURED
+    if isinstance(error, InfraError | ToolchainError):
+        return Outcome.INFRA
+    return Outcome.FAIL
+
+
+def lack(whose: tuple[str, str, str], gate: str, part: str, outcome: Outcome, why: str) -> Row:
+    """A row without a figure. ``whose`` is candidate, target and recipe, by name."""
+    candidate, target, recipe = whose
+    return Row(
+        candidate=candidate,
+        target=target,
+        recipe=recipe,
+        gate=gate,
+        slice=part,
+        value=None,
+        unit="",
+        limit=None,
+        low=None,
+        high=None,
+        n=0,
+        clusters=None,
+        evidence="",
+        outcome=outcome,
+        detail=why,
+    )

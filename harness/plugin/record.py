@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
+from harness.errors import VoxgateError
+from harness.gates.base import lack, outcome_of
 from harness.plugin.house import House
 from harness.report.allure import place, tell
 from harness.row import Row
@@ -58,7 +59,7 @@ def plainly(node: pytest.Item, house: House) -> Iterator[None]:
     try:
         yield
     except VoxgateError as error:
-        outcome = _outcome(error)
+        outcome = outcome_of(error)
         _keep_lack(node, outcome, str(error))
         text = f"{outcome.value if outcome is not Outcome.FAIL else 'ERROR'} {error}"
         if _is_lack(house, outcome):
@@ -79,36 +80,20 @@ def keep_crash(node: pytest.Item, why: str) -> None:
     _keep_lack(node, Outcome.INFRA, f"the harness itself failed: {why}; please report it")
 
 
-def _outcome(error: VoxgateError) -> Outcome:
-    if isinstance(error, Unsupported):
-        return Outcome.UNSUPPORTED
-    if isinstance(error, NotMeasured):
-        return Outcome.NOT_MEASURED
-    if isinstance(error, InfraError | ToolchainError):
-        return Outcome.INFRA
-    return Outcome.FAIL
-
-
 def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
     params = getattr(node, "callspec", None)
     values = params.params if params else {}
     test = getattr(node, "originalname", node.name).removeprefix("test_").replace("_", " ")
-    row = Row(
-        candidate=str(values.get("candidate", "")),
-        target=str(values.get("target", FLOAT.target)),
-        recipe=str(values.get("recipe", FLOAT.name)),
-        gate=node.path.stem.removeprefix("test_"),
-        slice=f"{test} {values.get('slice_id', '')}".strip(),
-        value=None,
-        unit="",
-        limit=None,
-        low=None,
-        high=None,
-        n=0,
-        clusters=None,
-        evidence="",
-        outcome=outcome,
-        detail=why,
+    row = lack(
+        (
+            str(values.get("candidate", "")),
+            str(values.get("target", FLOAT.target)),
+            str(values.get("recipe", FLOAT.name)),
+        ),
+        node.path.stem.removeprefix("test_"),
+        f"{test} {values.get('slice_id', '')}".strip(),
+        outcome,
+        why,
     )
     keep(node, row)
     place(row)

@@ -25,6 +25,15 @@ def decisions(logits: Logits) -> npt.NDArray[np.intp]:
     return np.where(finite, np.argmax(np.where(np.isfinite(logits), logits, -np.inf), axis=1), NO_DECISION)
 
 
+def sqnr_db(golden: Logits, tested: Logits) -> float:
+    """Signal-to-quantization-noise ratio of all logits together, in dB, at most SQNR_CEILING."""
+    signal = float(np.square(golden.astype(np.float64)).sum())
+    noise = float(np.square(tested.astype(np.float64) - golden).sum())
+    floor = signal * 10 ** (-SQNR_CEILING / 10)
+    tiny = float(np.finfo(np.float64).tiny)
+    return float(10 * np.log10((signal + tiny) / max(noise, floor, tiny)))
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Golden and tested outputs of every rendering (clip x condition), with what each one is.

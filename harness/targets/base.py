@@ -21,14 +21,20 @@ from harness.audio.frontend import Audio, FrontEnd
 from harness.boards.clock import Stages, Turns, stages, turns
 from harness.boards.energy import Meter
 from harness.candidate import Candidate, Recipe
-from harness.errors import NotMeasured
+from harness.errors import NotMeasured, Unsupported
 
 Logits = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 Progress = Callable[[str], None]
 Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 
-OPTIONAL = ("activation_bits", "op_target", "runtime", "soc")  # keys of a recipe that only some targets honour
+OPTIONAL = (
+    "activation_bits",
+    "keep_float",
+    "op_target",
+    "runtime",
+    "soc",
+)  # keys of a recipe that only some targets honour
 
 
 NOWHERE = "nowhere"  # where a node runs that the toolchain refuses, and with it the model: no [[allow]] accepts it
@@ -242,6 +248,10 @@ class Target(ABC):
     name: ClassVar[str]  # the pytest marker
     title: ClassVar[str]  # one line for people
     honours: ClassVar[frozenset[str]] = frozenset()  # which OPTIONAL keys of a recipe mean something to it
+    runtimes: ClassVar[tuple[Literal["onnxruntime", "litert"] | None, ...]] = (
+        None,
+    )  # ways to run, the usual one first
+    precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})  # that it knows; check refuses the rest
 
     @abstractmethod
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -273,4 +283,17 @@ class Target(ABC):
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
         """The same path without quantization: what float parity is judged on."""
-        return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp32"})
+        return float_of(recipe, "fp32")
+
+    def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
+        """The layers with weights, in order, by the names that ``keep_float`` takes. Raises Unsupported."""
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: {self.name} keeps no single layer in float; remove keep_float, or use a "
+            "target that does (host, rk3588)."
+        )
+
+
+def float_of(recipe: Recipe, precision: Literal["fp32", "fp16"]) -> Recipe:
+    """The recipe without anything that quantizes."""
+    plain = {"precision": precision, "keep_float": (), "activation_bits": 8}
+    return recipe.model_copy(update={"name": f"{recipe.name}-float", **plain})

@@ -18,7 +18,7 @@ from harness.boards.local import LocalBoard
 from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import Unsupported
-from harness.quantize import ptq
+from harness.quantize import mixed, ptq
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Sizes, Target
 from harness.targets.process import Child, Limits, run_child
 
@@ -29,12 +29,14 @@ LIMITS = Limits(seconds=1800, memory_mib=8192)
 class Host(Target):
     name = "host"
     title = "this machine's CPU by onnxruntime or LiteRT"
-    honours = frozenset({"runtime"})
+    honours = frozenset({"activation_bits", "keep_float", "runtime"})
+    runtimes = ("onnxruntime", "litert")
+    precisions = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weight-only"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         names = ["onnx", "onnxruntime"]
         if recipe.runtime == "litert":
-            names = ["ai-edge-litert"] + (["litert-quantizer"] if recipe.precision == "int8" else [])
+            names = ["ai-edge-litert"] + (["litert-quantizer"] if recipe.precision != "fp32" else [])
         return {name: version(name) for name in names}
 
     def settings(self) -> dict[str, str]:
@@ -57,23 +59,24 @@ class Host(Target):
                 f"{candidate.name} {recipe.id}: runtime litert needs a float .tflite. "
                 'Export one with litert-torch and add tflite = "model.tflite" to model.toml.'
             )
-        if recipe.precision == "int8":
+        if recipe.precision != "fp32":
             ptq.check(recipe)
+        _known_layers(candidate, recipe)
 
     def build(self, job: Job) -> Artifact:
         source = self._source(job)
         file = job.folder / f"model{source.suffix}"
         calibration = job.folder / "calibration.npy"
-        int8 = job.recipe.precision == "int8"
-        if int8:
+        calibrated = job.recipe.calibrated
+        if calibrated:
             np.save(calibration, job.calibration, allow_pickle=False)
-        else:
+        elif job.recipe.precision == "fp32":
             shutil.copyfile(source, file)
         request = {
             "source": str(source),
             "file": str(file),
             "recipe": job.recipe.model_dump(mode="json"),
-            "calibration": str(calibration) if int8 else None,
+            "calibration": str(calibration) if calibrated else None,
         }
         child = Child(Path(sys.executable), WORKER, f"{job.candidate.name} {job.recipe.id}", {}, LIMITS)
         made = run_child(child, request, job.folder)
@@ -95,7 +98,20 @@ class Host(Target):
     def board(self, recipe: Recipe) -> Board:
         return LocalBoard()
 
+    def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
+        if recipe.runtime == "litert" and candidate.tflite is not None:
+            return ptq.tflite_layers(candidate.tflite)
+        return mixed.weighted(candidate.model)
+
     def _source(self, job: Job) -> Path:
         tflite = job.candidate.tflite if job.recipe.runtime == "litert" else None
         # A test's faulty copy of the .tflite comes in place of the ONNX.
         return job.model if tflite is None or job.model.suffix == ".tflite" else tflite
+
+
+def _known_layers(candidate: Candidate, recipe: Recipe) -> None:
+    """Raise CandidateError where ``keep_float`` names a layer that the model does not have."""
+    if recipe.runtime == "litert" and candidate.tflite is not None:
+        ptq.kept_ops(candidate.tflite, recipe)
+    else:
+        ptq.kept_nodes(candidate.model, recipe)

@@ -20,7 +20,7 @@ from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize.ptq import ORT_ALGORITHMS, need_windows
 from harness.targets import htp_binary, htp_graph, htp_log, htp_placement, htp_socs, hub_profile, toolchain
-from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
 
 TOOLCHAIN = "htp"
 TOOLS = ("onnxruntime-qnn", "onnxruntime", "onnx", "numpy")
@@ -129,8 +129,7 @@ class Htp(Target):
         return HtpEmulator(htp_socs.find(recipe.soc, recipe.id).arch)
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
-        own = {"name": f"{recipe.name}-float", "precision": "fp16", "activation_bits": 8}
-        return recipe.model_copy(update=own)
+        return float_of(recipe, "fp16")
 
     def _compile(self, job: Job, soc: htp_socs.Soc, subject: str) -> dict[str, Any]:
         try:

@@ -34,6 +34,7 @@ from harness.targets.base import (
     Progress,
     Sizes,
     Target,
+    float_of,
 )
 from harness.targets.process import Child, Limits, run_child
 from harness.targets.trt_engine import Graph, Heard
@@ -118,7 +119,7 @@ class Jetson(Target):
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
         """fp16: what a Jetson computes in where nothing is quantized, and what int8 must beat."""
-        return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp16"})
+        return float_of(recipe, "fp16")
 
     def _quantize(self, job: Job, subject: str) -> None:
         np.save(job.folder / "calibration.npy", job.calibration, allow_pickle=False)

@@ -7,6 +7,7 @@ match is exact; the fused interpreter then tells the number of partitions.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from harness.errors import ToolchainError
+from harness.quantize.mixed import WEIGHTED_OPS
 from harness.targets.base import Evidence, Node, Placement, Sizes
 from harness.targets.liveness import peak_live
 
@@ -24,8 +26,11 @@ DELEGATE = "DELEGATE"
 Detail = dict[str, Any]  # LiteRT's own description of an op or a tensor
 
 
-def read(model: Path, int8: bool) -> tuple[Placement, Sizes]:
-    """Placement and sizes of ``model`` under LiteRT's default XNNPACK delegate."""
+def read(model: Path, precision: str, kept: Collection[str] = ()) -> tuple[Placement, Sizes]:
+    """Placement and sizes of ``model`` under LiteRT's default XNNPACK delegate.
+
+    Where ``precision`` asks for integers, an op in float falls back, but for those ``kept`` in float by name.
+    """
     ops = _ops(model, experimental_disable_delegate_node_fusion=True)
     own = [op for op in ops if op["op_name"] != DELEGATE]
     taken = {int(i) for op in ops if op["op_name"] == DELEGATE for i in op["outputs"]}
@@ -40,7 +45,11 @@ def read(model: Path, int8: bool) -> tuple[Placement, Sizes]:
     interpreter = _plain(model)
     tensors = {int(t["index"]): t for t in interpreter.get_tensor_details()}
     chosen = {int(op["index"]) for op in delegated}
-    nodes = tuple(_node(op, tensors, int(op["index"]) in chosen, int8) for op in own)
+    stored = {int(op["outputs"][0]) for op in own if op["op_name"] == "DEQUANTIZE"}  # in integers, widened to compute
+    nodes = tuple(
+        _node(op, tensors, int(op["index"]) in chosen, _float_where_asked_for_integers(op, precision, stored), kept)
+        for op in own
+    )
     partitions = sum(op["op_name"] == DELEGATE for op in _ops(model))
     return Placement(nodes, Evidence.HOST, partitions), _sizes(model, interpreter, own, tensors)
 
@@ -64,22 +73,36 @@ def _ops(model: Path, **options: bool) -> list[Detail]:
     return ops
 
 
-def _node(op: Detail, tensors: dict[int, Detail], delegated: bool, int8: bool) -> Node:
-    dtypes = [np.dtype(kind).name for kind in (*op["result_types"], *op["operand_types"])]
-    wide = int8 and op["op_name"] not in BOUNDARY and any(name.startswith("float") for name in dtypes)
-    reasons = []
-    if not delegated:
-        reasons.append("XNNPACK does not take it: runs in LiteRT's builtin kernels")
-    if wide:
-        reasons.append("computes in float: not quantized")
+def _float_where_asked_for_integers(op: Detail, precision: str, stored: set[int]) -> bool:
+    """``stored`` are the tensors that DEQUANTIZE makes."""
+    if precision == "int8":
+        return op["op_name"] not in BOUNDARY and any(name.startswith("float") for name in _dtypes(op))
+    if precision in ("int8-dynamic", "int8-weight-only") and op["op_name"] in WEIGHTED_OPS:
+        return _dtypes(op)[2].startswith("float") and int(op["inputs"][1]) not in stored
+    return False
+
+
+def _dtypes(op: Detail) -> list[str]:
+    """Of its results, then of what it takes."""
+    return [np.dtype(kind).name for kind in (*op["result_types"], *op["operand_types"])]
+
+
+def _node(op: Detail, tensors: dict[int, Detail], delegated: bool, wide: bool, kept: Collection[str]) -> Node:
+    dtypes = _dtypes(op)
     output = int(op["outputs"][0])
     name = tensors[output]["name"] if output in tensors else ""
+    asked = wide and name in kept
+    reasons = ["keep_float asks for float"] if asked else []
+    if not delegated:
+        reasons.append("XNNPACK does not take it: runs in LiteRT's builtin kernels")
+    if wide and not asked:
+        reasons.append("computes in float: not quantized")
     return Node(
         name=name or f"{op['op_name']}:{op['index']}",
         op=op["op_name"],
         dtype=next((n for n in dtypes if n.startswith("float")), dtypes[0]) if wide else dtypes[0],
         where="xnnpack" if delegated else "cpu-builtin",
-        fallback=not delegated or wide,
+        fallback=not delegated or (wide and not asked),
         reason="; ".join(reasons),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from harness.targets.liveness import peak_live
 BOUNDARY = frozenset({"QuantizeLinear", "DequantizeLinear"})
 MOVES = frozenset(  # copy values and compute none: nothing is lost where one of them stays in float
     {"Flatten", "Identity", "ReorderInput", "ReorderOutput", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+WEIGHTED = frozenset(
+    {"Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "GRU", "LSTM", "MatMul"}
 )
 FLOATS = frozenset({"float", "float16", "double", "bfloat16"})
 BYTES = {
@@ -57,12 +61,15 @@ class Value:
     size: int | None
 
 
-def read(model: Path, scratch: Path, int8: bool) -> tuple[Placement, Sizes]:
-    """Placement and sizes of ``model`` as onnxruntime executes it here; ``scratch`` is removed again."""
+def read(model: Path, scratch: Path, precision: str, kept: Collection[str] = ()) -> tuple[Placement, Sizes]:
+    """Placement and sizes of ``model`` as onnxruntime executes it here; ``scratch`` is removed again.
+
+    Where ``precision`` asks for integers, a node in float falls back, but for those ``kept`` in float by name.
+    """
     optimized, units = _optimize(model, scratch)
     values = _values(optimized)
     origin = _origins(onnx.load(model).graph)
-    nodes = tuple(_node(node, values, units, origin, int8) for node in optimized.graph.node)
+    nodes = tuple(_node(node, values, units, origin, precision, kept) for node in optimized.graph.node)
     if not nodes:
         raise ToolchainError(f"onnxruntime lists no node for {model.name}: that proves nothing.")
     partitions = sum(1 for i, node in enumerate(nodes) if i == 0 or node.where != nodes[i - 1].where)
@@ -108,17 +115,26 @@ def _value(argument: Any) -> Value:
     return Value(dtype, math.prod(argument.shape) * BYTES[dtype])
 
 
-def _node(node: onnx.NodeProto, values: dict[str, Value], units: dict[str, str], origin: Origins, int8: bool) -> Node:
+def _node(
+    node: onnx.NodeProto,
+    values: dict[str, Value],
+    units: dict[str, str],
+    origin: Origins,
+    precision: str,
+    kept: Collection[str],
+) -> Node:
     taken = [values[name].dtype for name in node.input if name in values]  # activations: values has no constants
     written = [values[name].dtype for name in node.output if name in values]
     dtype = (taken or written or ["unknown"])[0]
     if node.op_type == "QuantizeLinear" and written:
         dtype = written[0]
-    computes = node.op_type not in BOUNDARY | MOVES
-    wide = int8 and computes and any(kind in FLOATS for kind in taken or written)
+    computes = node.op_type not in BOUNDARY | MOVES if precision == "int8" else node.op_type in WEIGHTED
+    wide = precision.startswith("int8") and computes and any(kind in FLOATS for kind in taken or written)
     name = _own_name(node, origin)
+    asked = wide and name in kept
     reason = "computes in float: not quantized, or no quantized kernel of onnxruntime takes it" if wide else ""
-    return Node(name, node.op_type, DTYPES.get(dtype, dtype), units.get(name, "cpu"), wide, reason)
+    reason = "keep_float asks for float" if asked else reason
+    return Node(name, node.op_type, DTYPES.get(dtype, dtype), units.get(name, "cpu"), wide and not asked, reason)
 
 
 def _own_name(node: onnx.NodeProto, origin: Origins) -> str:

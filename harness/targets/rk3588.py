@@ -17,11 +17,13 @@ from harness.cache import digest, sources
 from harness.candidate import Candidate, Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
+from harness.quantize import mixed
 from harness.targets import rknn_table, toolchain
-from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target
+from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
 
 TOOLCHAIN = "rk3588"
 OPSETS = range(7, 20)  # what rknn-toolkit2 2.5.0 reads
+DTYPES = {"int8": "w8a8", "int16": "w16a16i_dfp"}
 ALGORITHMS = {"minmax": "normal", "entropy": "kl_divergence", "mse": "mmse"}
 REMEDIES = {
     "KeyError: 'LayerNormalization'": "The toolkit needs axis and epsilon written out on every LayerNormalization.",
@@ -36,7 +38,8 @@ TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
-    honours = frozenset({"op_target"})
+    honours = frozenset({"keep_float", "op_target"})
+    precisions = frozenset({"fp32", "fp16", "int16", "int8"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
@@ -58,14 +61,17 @@ class Rk3588(Target):
         subject = f"{candidate.name} {recipe.id}"
         if recipe.precision == "fp32":
             raise Unsupported(f'{subject}: the RK3588 NPU computes in fp16 or int8; set precision = "fp16" or "int8".')
-        if recipe.precision == "int8" and recipe.calibration.algorithm not in ALGORITHMS:
+        if recipe.calibrated and recipe.calibration.algorithm not in ALGORITHMS:
             raise Unsupported(
                 f"{subject}: rknn-toolkit2 has no {recipe.calibration.algorithm!r} calibration; set algorithm to "
                 f"{', '.join(repr(name) for name in ALGORITHMS)}."
             )
-        if recipe.precision == "int8" and recipe.symmetric:
+        if recipe.calibrated and recipe.symmetric:
             raise Unsupported(f"{subject}: w8a8 of rknn-toolkit2 is asymmetric; remove symmetric = true.")
+        if recipe.precision == "int16" and recipe.calibration.algorithm != "minmax":
+            raise Unsupported(f'{subject}: int16 of rknn-toolkit2 calibrates by minmax; set algorithm = "minmax".')
         _check_opset(inspect(candidate.model), subject)
+        mixed.chosen(recipe.keep_float, mixed.with_fused(candidate.model), subject)
         toolchain.needed(TOOLCHAIN)
 
     def build(self, job: Job) -> Artifact:
@@ -74,10 +80,10 @@ class Rk3588(Target):
         model = inspect(job.model)
         _check_opset(model, subject)
         shutil.copyfile(job.model, job.folder / "model.onnx")
-        quantize = job.recipe.precision == "int8"
-        if quantize:
+        if job.recipe.calibrated:
             _write_calibration(job, model, subject)
-        result = self._compile(job, subject)
+        kept = _kept(job, subject)
+        result = self._compile(job, kept, subject)
         job.say(f"{subject}: compiled in {result['build_s']:.1f} s")
         compiled = rknn_table.read_log(job.folder / "stdout.log", subject)
         file = job.folder / "model.rknn"
@@ -88,7 +94,7 @@ class Rk3588(Target):
             recipe=job.recipe,
             key=job.key,
             file=file,
-            placement=compiled.placement(quantized=quantize),
+            placement=compiled.placement(quantized=job.recipe.calibrated, kept=kept, subject=subject),
             sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
             evidence=Evidence.EMULATOR,
             tools=self.tools(job.recipe),
@@ -98,14 +104,17 @@ class Rk3588(Target):
         return RknnSimulator()
 
     def float_recipe(self, recipe: Recipe) -> Recipe:
-        return recipe.model_copy(update={"name": f"{recipe.name}-float", "precision": "fp16"})
+        return float_of(recipe, "fp16")
 
-    def _compile(self, job: Job, subject: str) -> dict[str, Any]:
+    def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
+        return mixed.weighted(candidate.model)
+
+    def _compile(self, job: Job, kept: dict[str, list[str]], subject: str) -> dict[str, Any]:
         try:
             return toolchain.run_worker(
                 toolchain.needed(TOOLCHAIN),
                 WORKER,
-                self._request(job.recipe),
+                self._request(job.recipe, kept),
                 job.folder,
                 subject=subject,
                 environment=ENVIRONMENT,
@@ -114,17 +123,29 @@ class Rk3588(Target):
             remedies = [remedy for sign, remedy in REMEDIES.items() if sign in str(error)]
             raise ToolchainError(" ".join([str(error), *remedies])) from error
 
-    def _request(self, recipe: Recipe) -> dict[str, Any]:
+    def _request(self, recipe: Recipe, kept: dict[str, list[str]]) -> dict[str, Any]:
         return {
             "model": "model.onnx",
             "calibration": "calibration.npy",
             "export": "model.rknn",
-            "quantize": recipe.precision == "int8",
-            "quantized_dtype": "w8a8",
+            "quantize": recipe.calibrated,
+            "quantized_dtype": DTYPES.get(recipe.precision),
             "quantized_algorithm": ALGORITHMS.get(recipe.calibration.algorithm),
             "quantized_method": "channel" if recipe.per_channel else "layer",
             "op_target": recipe.op_target,
+            "keep_float": kept,
         }
+
+
+def _kept(job: Job, subject: str) -> dict[str, list[str]]:
+    """Each layer that stays in float, with the tensors that it and the activation behind it make."""
+    if not job.recipe.keep_float:
+        return {}
+    nodes = mixed.with_fused(job.model)
+    return {
+        name: [made for node in nodes[name] for made in node.output]
+        for name in mixed.chosen(job.recipe.keep_float, nodes, subject)
+    }
 
 
 def _check_opset(model: Onnx, subject: str) -> None:
@@ -137,6 +158,8 @@ def _check_opset(model: Onnx, subject: str) -> None:
 
 def _write_calibration(job: Job, model: Onnx, subject: str) -> None:
     if not len(job.calibration):
-        raise ToolchainError(f"{subject}: int8 needs calibration clips and got none; see [recipe.calibration].")
+        raise ToolchainError(
+            f"{subject}: {job.recipe.precision} needs calibration clips and got none; see [recipe.calibration]."
+        )
     samples = as_inputs(job.calibration, model)
     np.save(job.folder / "calibration.npy", samples, allow_pickle=False)

@@ -7,7 +7,7 @@ is an error. Columns are found by their header: their order differs between vers
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,9 @@ PREFIX = re.compile(r"^[A-Z] RKNN: \[[\d:.]+\] ?")
 RULE = re.compile(r"^-{20,}$")
 MEMORY = re.compile(r"Total (Internal|Weight) Memory Size: ([\d.]+) ?(B|KB|MB)$", re.MULTILINE)
 UNIT = {"B": 1, "KB": 1 << 10, "MB": 1 << 20}
+FLOATS = ("FLOAT", "BFLOAT", "DOUBLE")
+CONVERSION = "exDataConvert"
+REPEATED = re.compile(r"#\d+$")
 BOUNDARY = ("InputOperator", "OutputOperator")
 
 
@@ -43,10 +46,15 @@ class Compiled:
     internal: int
     weights: int
 
-    def placement(self, *, quantized: bool) -> Placement:
-        """Every node with its fallbacks marked. ``quantized``: w8a8 was asked for, so float is one too."""
+    def placement(self, *, quantized: bool, kept: Collection[str] = (), subject: str = "") -> Placement:
+        """Every node with its fallbacks marked.
+
+        ``quantized``: integers were asked for, so float is a fallback too, but for the layers ``kept`` in float.
+        Raises ToolchainError where one of those is found in no float row.
+        """
         last = self.layers[-2]
-        nodes = tuple(_node(layer, layer is last, quantized) for layer in self.layers)
+        nodes = tuple(_node(layer, layer is last, quantized, kept) for layer in self.layers)
+        _all_kept(self.layers, kept, subject)
         inner = [node.where for node in nodes if node.op not in BOUNDARY]
         partitions = sum(where == "npu" for where, _ in groupby(inner))
         return Placement(nodes, Evidence.STATIC, partitions, "layer table of rknn-toolkit2's compiler")
@@ -123,8 +131,30 @@ def _complete(layers: tuple[Layer, ...]) -> None:
         raise ValueError(f"its {len(layers)} rows do not lead from an InputOperator to an OutputOperator")
 
 
-def _node(layer: Layer, last: bool, quantized: bool) -> Node:
+def _all_kept(layers: tuple[Layer, ...], kept: Collection[str], subject: str) -> None:
+    floats = {_own_name(layer) for layer in layers if layer.dtype.startswith(FLOATS)}
+    missing = [name for name in kept if name not in floats]
+    if missing:
+        raise ToolchainError(
+            f"{subject}: keep_float names {', '.join(missing[:3])}, and the compiler's table has no float row of that "
+            "name: it computes the layer in integers, or merged it with another. Name the layer with weights beside "
+            "it, as voxgate placement lists them."
+        )
+
+
+def _own_name(layer: Layer) -> str:
+    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is of /head/Gemm."""
+    return REPEATED.sub("", layer.name.partition(":")[2])
+
+
+def _node(layer: Layer, last: bool, quantized: bool, kept: Collection[str]) -> Node:
     fallback, reason = _judge(layer, last, quantized)
+    leaves = last and layer.op == "Reshape"
+    if fallback and kept and (layer.target == "NPU" or leaves):
+        if _own_name(layer) in kept:
+            fallback, reason = False, "keep_float asks for it"
+        elif layer.op == CONVERSION or leaves:
+            fallback, reason = False, "it leads to or from a layer that keep_float keeps"
     return Node(layer.name, layer.op, layer.dtype.lower(), layer.target.lower(), fallback, reason)
 
 
@@ -134,8 +164,8 @@ def _judge(layer: Layer, last: bool, quantized: bool) -> tuple[bool, str]:
     reasons = []
     if layer.target != "NPU" and not (last and layer.op == "Reshape"):
         reasons.append(f"the compiler put it on the {layer.target}")
-    if quantized and layer.dtype.startswith(("FLOAT", "BFLOAT", "DOUBLE")):
-        reasons.append(f"it stays {layer.dtype} where w8a8 was asked for")
+    if quantized and layer.dtype.startswith(FLOATS):
+        reasons.append(f"it stays {layer.dtype} where integers were asked for")
     if reasons:
         return True, " and ".join(reasons)
     return False, "" if layer.target == "NPU" else "the Reshape before the output is on the CPU in every build"

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnxruntime import quantization
 
 from harness.boards.runtimes import open_model
 from harness.candidate import Recipe
-from harness.errors import ToolchainError
+from harness.errors import ToolchainError, Unsupported
 from harness.quantize import ptq
-from harness.targets import tflite_file
+from harness.quantize.mixed import WEIGHTED, WEIGHTED_OPS
+from harness.targets import ort_graph, tflite_file
 from harness.targets.base import Features
 from tests.targets.models import ds_cnn
 from tests.targets.tflite_models import tflite_of
@@ -142,3 +145,91 @@ def test_dense_weights_may_have_one_scale_while_convolutions_have_many(
     assert scales["CONV_2D"] == 16
     assert scales["DEPTHWISE_CONV_2D"] == 16
     assert scales["FULLY_CONNECTED"] == (12 if dense else 1)
+
+
+def layers_in_float(model: Path) -> set[str]:
+    """Names of the layers with weights whose weights are float."""
+    if model.suffix == ".tflite":
+        ops = tflite_file.read(model).ops
+        return {op.name for op in ops if op.kind in WEIGHTED_OPS and op.inputs[1] and op.inputs[1].dtype == "float32"}
+    graph = onnx.load(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return {node.name for node in graph.node if node.op_type in WEIGHTED and constants.intersection(node.input)}
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_layers_kept_in_float_and_no_others_keep_float_weights(
+    runtime: str, models: dict[str, Path], features: Features, tmp_path: Path
+) -> None:
+    ops = [name for name, kind in ptq.tflite_ops(models["litert"]).items() if kind in WEIGHTED_OPS]
+    kept = "stem.conv" if runtime == "onnxruntime" else ops[0]
+    mixed = quantized(models, recipe(runtime, keep_float=[kept]), features, tmp_path)
+    assert layers_in_float(mixed) == {kept}
+    assert not layers_in_float(quantized(models, recipe(runtime), features, tmp_path))
+
+
+def test_keeping_every_layer_in_float_is_the_float_model(
+    models: dict[str, Path], features: Features, tmp_path: Path
+) -> None:
+    whole = quantized(models, recipe(keep_float=["*"]), features, tmp_path)
+    assert sqnr(whole, models["onnxruntime"], features) > 100
+
+
+def test_int16_activations_are_finer_than_int8(models: dict[str, Path], features: Features, tmp_path: Path) -> None:
+    narrow = sqnr(quantized(models, recipe("litert"), features, tmp_path), models["litert"], features)
+    wide = quantized(models, recipe("litert", activation_bits=16), features, tmp_path)
+    assert sqnr(wide, models["litert"], features) > narrow + 2
+    assert {op.outputs[0].dtype for op in tflite_file.read(wide).ops} == {"int16"}
+
+
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int8-weight-only"])
+def test_int8_weights_alone_leave_no_float_weights(
+    precision: str, models: dict[str, Path], features: Features, tmp_path: Path
+) -> None:
+    made = tmp_path / "weights.tflite"
+    ptq.quantize_tflite_weights(models["litert"], made, recipe("litert", precision=precision))
+    assert not layers_in_float(made)
+    assert sqnr(made, models["litert"], features) > 20
+    widened = [op for op in tflite_file.read(made).ops if op.kind == "DEQUANTIZE"]
+    assert bool(widened) == (precision == "int8-weight-only")
+
+
+def test_dynamic_int8_by_onnxruntime(models: dict[str, Path], features: Features, tmp_path: Path) -> None:
+    made = tmp_path / "dynamic.onnx"
+    ptq.quantize_onnx_dynamic(models["onnxruntime"], made, recipe(precision="int8-dynamic"))
+    assert not layers_in_float(made)
+    assert sqnr(made, models["onnxruntime"], features) > 20
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (recipe(precision="int8-weight-only"), 'Set runtime = "litert"'),
+        (recipe(activation_bits=16), "no kernel for int16 activations"),
+        (recipe("litert", precision="int8-dynamic", activation_bits=16), "activation_bits is of int8"),
+        (recipe(calibration={"algorithm": "mse"}), "no mse calibration"),
+    ],
+    ids=["weight-only", "int16", "int16 of none", "mse"],
+)
+def test_what_a_library_cannot_do_is_refused_with_the_remedy(wanted: Recipe, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        ptq.check(wanted)
+
+
+def test_int16_activations_compute_in_float_on_onnxruntimes_cpu(
+    models: dict[str, Path], features: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why they are Unsupported there; once this fails, onnxruntime has kernels for them."""
+    assert not convolutions_in_float(quantized(models, recipe(), features, tmp_path))
+    static = quantization.quantize_static
+
+    def as_int16(*arguments: Any, **settings: Any) -> None:
+        static(*arguments, **{**settings, "activation_type": quantization.QuantType.QInt16})
+
+    monkeypatch.setattr(quantization, "quantize_static", as_int16)
+    assert convolutions_in_float(quantized(models, recipe(), features, tmp_path))
+
+
+def convolutions_in_float(model: Path) -> list[str]:
+    placement, _ = ort_graph.read(model, model.with_suffix(".optimized.onnx"), "int8")
+    return [node.name for node in placement.nodes if node.op == "Conv" and node.dtype == "float32"]

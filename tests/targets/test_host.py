@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from harness.candidate import Candidate, Recipe, load
-from harness.errors import ToolchainError, Unsupported
+from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.host import Host
 from tests.targets.models import ds_cnn
@@ -89,6 +89,52 @@ def test_int8_is_quantized_throughout_and_close_to_float(
     assert 0 < error < 0.1 * exact.std(axis=0).mean(), "without any error, nothing was quantized"
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_a_layer_kept_in_float_is_shown_as_asked_for(runtime: str, tmp_path: Path, features: Features) -> None:
+    candidate = make_candidate(tmp_path)
+    first, *others = Host().layers(candidate, recipe(runtime))
+    mixed = built(candidate, recipe(runtime, keep_float=[first]), features, tmp_path / "mixed")
+    assert not mixed.placement.fallbacks
+    told = {node.name: (node.dtype, node.reason) for node in mixed.placement.nodes if "keep_float" in node.reason}
+    assert told == {first: ("float32", "keep_float asks for float")}
+    assert others
+
+
+def test_a_layer_that_onnxruntime_quantizes_all_the_same_is_an_error(tmp_path: Path, features: Features) -> None:
+    """A single float Conv between quantized neighbours is quantized when the session opens; two in a row are not."""
+    candidate = make_candidate(tmp_path)
+    with pytest.raises(ToolchainError, match=r"keep_float names point0\.conv, .*Keep the layer before or behind"):
+        built(candidate, recipe(keep_float=["point0.conv"]), features, tmp_path / "lone")
+    pair = built(candidate, recipe(keep_float=["depth0.conv", "point0.conv"]), features, tmp_path / "pair")
+    assert {node.name for node in pair.placement.nodes if node.op == "Conv"} == {"depth0.conv", "point0.conv"}
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_a_layer_to_keep_that_the_model_lacks_is_an_error(runtime: str, tmp_path: Path) -> None:
+    candidate = make_candidate(tmp_path)
+    first = Host().layers(candidate, recipe(runtime))[0]
+    with pytest.raises(CandidateError, match=f"host/this: keep_float names '{first}x', .*: {first}"):
+        Host().check(candidate, recipe(runtime, keep_float=[f"{first}x"]))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision"),
+    [("onnxruntime", "int8-dynamic"), ("litert", "int8-dynamic"), ("litert", "int8-weight-only")],
+)
+def test_int8_weights_alone_are_a_quarter_of_float_and_close_to_it(
+    runtime: str, precision: str, tmp_path: Path, features: Features
+) -> None:
+    candidate = make_candidate(tmp_path)
+    light = built(candidate, recipe(runtime, precision), features[:0], tmp_path / "light")
+    plain = built(candidate, recipe(runtime, "fp32"), features[:0], tmp_path / "fp32")
+    assert light.sizes.weights is not None
+    assert plain.sizes.weights is not None
+    assert light.sizes.weights < 0.6 * plain.sizes.weights  # biases and scales stay in float
+    assert not [node for node in light.placement.nodes if "computes in float" in node.reason]
+    exact, near = outputs(plain, features), outputs(light, features)
+    assert 0 < np.sqrt(np.mean(np.square(near - exact))) < 0.1 * exact.std(axis=0).mean()
+
+
 def test_both_float_paths_agree(tmp_path: Path, features: Features) -> None:
     candidate = make_candidate(tmp_path)
     by_ort = built(candidate, recipe("onnxruntime", "fp32"), features[:0], tmp_path / "ort")
@@ -141,8 +187,10 @@ def test_the_faulty_copy_is_built_not_the_candidate(tmp_path: Path, features: Fe
         (recipe(calibration={"algorithm": "entropy"}), "minmax, percentile"),
         (recipe("litert", calibration={"algorithm": "entropy"}), "minmax"),
         (recipe("litert", symmetric=True), "onnxruntime"),
+        (recipe(precision="int8-weight-only"), 'runtime = "litert"'),
+        (recipe(activation_bits=16), 'runtime = "litert"'),
     ],
-    ids=["fp16", "mse", "entropy", "litert-entropy", "litert-symmetric"],
+    ids=["fp16", "mse", "entropy", "litert-entropy", "litert-symmetric", "weight-only", "int16"],
 )
 def test_what_the_host_cannot_do_is_unsupported_with_a_remedy(wanted: Recipe, remedy: str, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=remedy):

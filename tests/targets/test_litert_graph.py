@@ -17,7 +17,7 @@ def public(name: str) -> Placement:
     path = PAIRS / name
     if not path.is_file():
         pytest.skip(f"{path} is absent: the public Edge TPU models are not on this machine")
-    return litert_graph.read(path, int8=True)[0]
+    return litert_graph.read(path, precision="int8")[0]
 
 
 def left(placement: Placement) -> list[str]:
@@ -26,7 +26,7 @@ def left(placement: Placement) -> list[str]:
 
 def test_a_float_model_is_delegated_whole(tmp_path: Path) -> None:
     model = tflite_of(ds_cnn(tmp_path / "m.onnx", channels=16, blocks=2), tmp_path / "m.tflite")
-    placement, sizes = litert_graph.read(model, int8=False)
+    placement, sizes = litert_graph.read(model, precision="fp32")
     assert [node.op for node in placement.nodes] == [
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
@@ -43,7 +43,7 @@ def test_a_float_model_is_delegated_whole(tmp_path: Path) -> None:
 
 def test_a_float_model_passed_off_as_int8_is_all_fallback(tmp_path: Path) -> None:
     model = tflite_of(ds_cnn(tmp_path / "m.onnx", channels=16, blocks=2), tmp_path / "m.tflite")
-    nodes: tuple[Node, ...] = litert_graph.read(model, int8=True)[0].nodes
+    nodes: tuple[Node, ...] = litert_graph.read(model, precision="int8")[0].nodes
     assert all(node.fallback and node.dtype == "float32" for node in nodes)
 
 

@@ -78,12 +78,34 @@ def float_logits(candidate: Candidate, features: Features) -> Logits:
         (recipe("fp32"), 'set precision = "fp16" or "int8"'),
         (recipe(calibration={"algorithm": "percentile"}), "no 'percentile' calibration; set algorithm to 'minmax'"),
         (recipe("int8", symmetric=True), "remove symmetric = true"),
+        (recipe("int16", calibration={"algorithm": "mse"}), 'set algorithm = "minmax"'),
     ],
     ids=lambda value: value if isinstance(value, str) else value.precision,
 )
 def test_what_it_cannot_do_is_refused_with_the_remedy(tmp_path: Path, wanted: Recipe, reason: str) -> None:
     with pytest.raises(Unsupported, match=f"small rk3588/this: .*{reason}"):
         Rk3588().check(make_candidate(tmp_path), wanted)
+
+
+def test_a_layer_to_keep_that_the_model_lacks_is_an_error_before_the_toolkit_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(CandidateError, match=r"small rk3588/this: keep_float names 'depth1\.cnv', .*depth1\.conv"):
+        Rk3588().check(make_candidate(tmp_path), recipe(keep_float=["depth1.cnv"]))
+
+
+def test_layers_are_those_with_weights(tmp_path: Path) -> None:
+    layers = Rk3588().layers(make_candidate(tmp_path, lambda path: ds_cnn(path, blocks=1)), recipe())
+    assert layers == ("stem.conv", "depth0.conv", "point0.conv", "logits")
+
+
+def test_the_toolkit_is_told_what_each_kept_layer_makes(
+    tmp_path: Path, features: Features, said: dict[str, str]
+) -> None:
+    said["stdout.log"] = (LOGS / "ds_cnn_int8_kept.log").read_text()
+    artifact = built(make_candidate(tmp_path), recipe(keep_float=["depth1.conv", "logits"]), features)
+    told = json.loads((artifact.file.parent / "request.json").read_text())["keep_float"]
+    assert told == {"depth1.conv": ["depth1.conv", "depth1"], "logits": ["logits"]}
+    assert artifact.placement.fallbacks == ()
+    Rk3588().board(artifact.recipe).run(artifact, features[:2], lambda _: None)
 
 
 def test_an_opset_the_toolkit_cannot_read_is_refused_before_it_is_asked(tmp_path: Path) -> None:
@@ -227,3 +249,21 @@ def test_two_processes_answer_as_one(tmp_path: Path, features: Features, monkeyp
 def test_an_operator_unknown_to_the_toolkit_is_a_clear_error(tmp_path: Path, features: Features) -> None:
     with pytest.raises(ToolchainError, match=r"small rk3588/this: rknn_worker refused: .*To run it again by hand"):
         built(make_candidate(tmp_path, lambda path: ds_cnn(path, tail="Det")), recipe(), features)
+
+
+@real
+def test_layers_kept_in_float_are_and_the_rest_is_not(tmp_path: Path, features: Features) -> None:
+    artifact = built(make_candidate(tmp_path), recipe(keep_float=["stem.conv", "logits"]), features)
+    floats = {node.name for node in artifact.placement.nodes if node.dtype == "float16" and node.op.startswith("Conv")}
+    assert {name.partition("#")[0] for name in floats} == {"Conv:stem.conv", "Conv:logits"}
+    assert artifact.placement.fallbacks == ()
+    assert Rk3588().board(artifact.recipe).run(artifact, features, lambda _: None).shape == (32, 12)
+
+
+@real
+def test_int16_is_closer_to_float_than_fp16(tmp_path: Path, features: Features) -> None:
+    candidate = make_candidate(tmp_path)
+    artifact = built(candidate, recipe("int16"), features)
+    got = Rk3588().board(artifact.recipe).run(artifact, features, lambda _: None)
+    assert np.abs(got - float_logits(candidate, features)).max() < 0.01
+    assert artifact.placement.fallbacks == ()

@@ -62,9 +62,38 @@ def test_a_layer_forced_to_the_cpu_is_named() -> None:
     assert fallbacks("ds_cnn_int8_forced_cpu") == {"Conv:depth1.conv": "the compiler put it on the CPU"}
 
 
+def test_layers_kept_in_float_are_shown_as_asked_for() -> None:
+    kept = ("depth1.conv", "logits")
+    compiled = parse(log("ds_cnn_int8_kept"), "small rk3588/int8")
+    assert "Conv:depth1.conv" in {node.name for node in compiled.placement(quantized=True).fallbacks}
+    placed = compiled.placement(quantized=True, kept=kept)
+    assert placed.fallbacks == ()
+    told = {node.name: node.reason for node in placed.nodes if node.dtype == "float16" and node.where == "npu"}
+    assert told["Conv:depth1.conv"] == "keep_float asks for it"
+    assert {name.partition(":")[0] for name in told} == {"Conv", "exDataConvert"}
+
+
+def test_a_layer_kept_in_float_that_is_not_is_an_error() -> None:
+    compiled = parse(log("ds_cnn_int8"), "small rk3588/int8")
+    with pytest.raises(ToolchainError, match=r"small rk3588/int8: keep_float names depth1\.conv, .*no float row"):
+        compiled.placement(quantized=True, kept=("depth1.conv",), subject="small rk3588/int8")
+
+
+def test_keeping_one_layer_excuses_no_other() -> None:
+    compiled = parse(log("ds_cnn_int8_kept"), "small rk3588/int8")
+    found = compiled.placement(quantized=True, kept=("logits",)).fallbacks
+    assert [node.name for node in found] == ["Conv:depth1.conv"]
+
+
+def test_int16_is_no_float() -> None:
+    placed = placement("ds_cnn_int16")
+    assert placed.fallbacks == ()
+    assert {node.dtype for node in placed.nodes} == {"int16"}
+
+
 def test_a_gru_stays_float_and_drags_a_reshape_and_a_conversion_to_the_cpu() -> None:
     found = fallbacks("gru_int8")
-    assert found["exGRU:gru"] == "it stays FLOAT16 where w8a8 was asked for"
+    assert found["exGRU:gru"] == "it stays FLOAT16 where integers were asked for"
     assert found["Reshape:sequence"] == "the compiler put it on the CPU"
     assert "exDataConvert:sequence__cvt_int8_float16" in found
 

@@ -20,7 +20,7 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from harness.candidate import Recipe
-    from harness.quantize import ptq
+    from harness.quantize import mixed, ptq
 
     source, file = Path(request["source"]), Path(request["file"])
     recipe = Recipe.model_validate(request["recipe"])
@@ -29,15 +29,21 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         calibration = np.load(request["calibration"], allow_pickle=False)
         quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
         quantize(source, file, calibration, recipe)
-    int8 = recipe.precision == "int8"
+    elif recipe.precision != "fp32":
+        (ptq.quantize_tflite_weights if litert else ptq.quantize_onnx_dynamic)(source, file, recipe)
+    named = ptq.kept_ops(source, recipe) if litert else ptq.kept_nodes(source, recipe)
     if litert:
         from harness.targets import litert_graph
 
-        placement, sizes = litert_graph.read(file, int8)
+        placement, sizes = litert_graph.read(file, recipe.precision, named)
     else:
         from harness.targets import ort_graph
 
-        placement, sizes = ort_graph.read(file, file.with_suffix(".optimized.onnx"), int8)
+        scratch = file.with_suffix(".optimized.onnx")
+        placement, sizes = ort_graph.read(file, scratch, recipe.precision, named)
+    layers = ptq.tflite_layers(source) if litert else mixed.weighted(source)
+    kept = [name for name in layers if name in named]
+    mixed.require_float(kept, {node.name for node in placement.nodes if node.dtype == "float32"}, recipe.id)
     nodes = [asdict(node) for node in placement.nodes]
     return {"ok": True, "nodes": nodes, "partitions": placement.partitions, "sizes": asdict(sizes)}
 

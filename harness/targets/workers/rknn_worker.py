@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 PLATFORM = "rk3588"
+NOTHING_KEPT = "custom_quantize_layers: {}\n"  # how the toolkit's file of quantized tensors begins
+MATRIX = "_mm"  # what the toolkit appends to the output of a Gemm that it makes a convolution
 
 
 class RefusedError(Exception):
@@ -33,18 +35,47 @@ def check(returned: Any, call: str) -> None:
 def build(request: dict[str, Any], folder: Path) -> Any:
     from rknn.api import RKNN
 
-    rknn = RKNN(verbose=False)
     options: dict[str, Any] = {"target_platform": PLATFORM}
     if request["quantize"]:
         for key in ("quantized_dtype", "quantized_algorithm", "quantized_method"):
             options[key] = request[key]
     if request["op_target"]:
         options["op_target"] = request["op_target"]
+    rknn = RKNN(verbose=False)
     check(rknn.config(**options), "config")
     check(rknn.load_onnx(model=str(folder / request["model"])), "load_onnx")
+    if request["keep_float"]:
+        config = first_step(rknn, request, folder)
+        rknn = RKNN(verbose=False)
+        check(rknn.config(**options), "config")
+        check(rknn.hybrid_quantization_step2(*config), "hybrid_quantization_step2")
+        return rknn
     dataset = write_dataset(folder / request["calibration"]) if request["quantize"] else None
     check(rknn.build(do_quantization=request["quantize"], dataset=dataset), "build")
     return rknn
+
+
+def first_step(rknn: Any, request: dict[str, Any], folder: Path) -> tuple[str, str, str]:
+    """Calibrate, and tell the toolkit in its own file which tensors it leaves in float16."""
+    check(
+        rknn.hybrid_quantization_step1(dataset=write_dataset(folder / request["calibration"])),
+        "hybrid_quantization_step1",
+    )
+    stem = Path(request["model"]).stem
+    told = Path(f"{stem}.quantization.cfg")
+    text = told.read_text()
+    known = {line[4:-1] for line in text.splitlines() if line.startswith("    ") and line[4:5] not in " -"}
+    kept = []
+    for layer, tensors in request["keep_float"].items():
+        own = [name for tensor in tensors for name in (tensor, tensor + MATRIX) if name in known]
+        if not own:
+            raise RefusedError(f"the toolkit's own graph has no tensor of {layer}: it merged that layer with another")
+        kept += own
+    if not text.startswith(NOTHING_KEPT):
+        raise RefusedError(f"{told} does not begin with {NOTHING_KEPT.strip()!r}, as rknn-toolkit2 2.5.0 writes it")
+    lines = "".join(f"    {json.dumps(name)}: float16\n" for name in dict.fromkeys(kept))
+    told.write_text(f"{NOTHING_KEPT.split()[0]}\n{lines}{text[len(NOTHING_KEPT) :]}")
+    return f"{stem}.model", f"{stem}.data", str(told)
 
 
 def write_dataset(calibration: Path) -> str:
