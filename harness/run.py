@@ -25,7 +25,8 @@ from harness.errors import CandidateError, CorpusError, GoldenError, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio, end_to_end, environment, interleave, steady
 from harness.onnxfile import inspect
-from harness.quantize.calibration import calibrate
+from harness.quantize.calibration import CalibrationSet, calibrate
+from harness.quantize.coverage import Coverage, cover
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Features, Logits, Progress
@@ -83,6 +84,24 @@ class Run:
     def golden(self, candidate: Candidate) -> dict[str, Golden]:
         """Checked golden outputs by condition. Raises GoldenError when they cannot judge."""
         return self._once(("golden", candidate.name), lambda: self._golden(candidate))
+
+    def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
+        """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
+        wanted = recipe.calibration
+        return self._once(
+            ("calibration", candidate.name, wanted),
+            lambda: calibrate(self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say),
+        )
+
+    def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
+        """What the recipe's calibration holds of what the test clips hold."""
+        names = conditions(candidate)
+        return cover(
+            self.calibration(candidate, recipe),
+            self.clips(candidate),
+            {name: self.features(candidate, name) for name in names},
+            {name: self.renditions(candidate, name).levels_db for name in names},
+        )
 
     def artifact(self, candidate: Candidate, recipe: Recipe) -> Artifact:
         return self._once(("artifact", candidate.name, recipe.id), lambda: self._build(candidate, recipe))
@@ -189,7 +208,7 @@ class Run:
         self.ready(candidate)
         found, reasons, changed = {}, [], []
         for condition in conditions(candidate):
-            fresh = self._fresh(candidate, condition)
+            fresh = self.fresh(candidate, condition)
             path = goldens.place(candidate.house, candidate.name, condition)
             if self.golden_mode == "update" or (self.golden_mode == "new" and not path.is_file()):
                 difference = goldens.difference(path, fresh)
@@ -218,7 +237,7 @@ class Run:
         path = self.folder / candidate.name / "golden-changes.json"
         return cast(list[str], json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
-    def _fresh(self, candidate: Candidate, condition: str) -> Golden:
+    def fresh(self, candidate: Candidate, condition: str) -> Golden:
         renditions = self.renditions(candidate, condition)
         return Golden(
             Provenance(
@@ -246,7 +265,7 @@ class Run:
         self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
         if recipe.precision == "int8":
-            chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)
+            chosen = self.calibration(candidate, recipe)
             calibration = chosen.features
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
         artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
@@ -257,10 +276,13 @@ class Run:
         # One call for all conditions: an emulator builds its graph anew in every call.
         names = conditions(candidate)
         features = [self.features(candidate, condition) for condition in names]
-        logits = self._infer(candidate, recipe, np.concatenate(features))
+        if recipe.precision == "int8":
+            for doubt in self.coverage(candidate, recipe).doubts:
+                self.say(f"calibration of {candidate.name} {recipe.id}: {doubt}")
+        logits = self.infer(candidate, recipe, np.concatenate(features))
         return dict(zip(names, np.split(logits, len(names)), strict=True))
 
-    def _infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
+    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
         artifact = self.artifact(candidate, recipe)
         board = registry()[recipe.target].board(recipe)
 
@@ -274,7 +296,7 @@ class Run:
     def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         first = conditions(candidate)[0]
         own = registry()[recipe.target].float_recipe(recipe)
-        converted = self._infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
+        converted = self.infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
         return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
 
     def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
