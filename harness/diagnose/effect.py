@@ -20,21 +20,23 @@ CONFIDENCE = 0.95
 class Effect:
     """What a change gains over what it changed: one-sided bounds at 95 %, each.
 
-    ``points`` of accuracy with ``low`` and ``high``; ``db`` of SQNR against float; ``removed`` the share of the
-    quantization noise that is gone (1 all, 0 none, below 0 more noise). ``n`` renderings, ``clusters`` speakers.
+    ``points`` of accuracy with ``low`` and ``high``; ``db`` of SQNR against float, None where float itself is what
+    changed; ``removed`` the share of the quantization noise that is gone (1 all, 0 none, below 0 more noise). ``n``
+    renderings, ``clusters`` speakers.
     """
 
     points: float
     low: float
     high: float
-    db: float
+    db: float | None
     removed: float
     n: int
     clusters: int
 
     @property
     def text(self) -> str:
-        return f"{self.points:+.1f} points [{self.low:.1f}, {self.high:.1f}], {self.db:+.1f} dB"
+        points = f"{self.points:+.1f} points [{self.low:.1f}, {self.high:.1f}]"
+        return points if self.db is None else f"{points}, {self.db:+.1f} dB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Sample:
         db = self.sqnr(after) - self.sqnr(before) if math.isfinite(most) and math.isfinite(least) else 0.0
         low, high = (100 * max(-1.0, min(1.0, each)) for each in (figure.low, figure.high))
         return Effect(100 * figure.value, low, high, db, removed, figure.n, figure.clusters)
+
+    def gain(self, logits: Logits) -> Effect:
+        """What another float model, or another reading of this one, gains over the reference itself."""
+        return replace(self.effect(self.reference, logits), db=None, removed=0.0)
 
     def reduced(self, most: int) -> Sample:
         """At most ``most`` renderings, evenly from all of them."""

@@ -7,20 +7,20 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.candidate import Candidate, Recipe
 from harness.diagnose import layers, ranges, source, stages, upstream
 from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
-from harness.diagnose.findings import Diagnosis, ranked
+from harness.diagnose.findings import Diagnosis, Stage, ranked
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.row import Row
 from harness.run import Run, conditions
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, matching
-from harness.targets.base import Logits
-from harness.targets.registry import registry
+from harness.targets.base import Features, Logits
 from harness.verdict import Outcome
 
 SECONDS = 120.0
@@ -60,7 +60,7 @@ def diagnose(
     if missing is not None:
         state += f"; float itself misses a floor on {missing[0]} by {missing[2]:.1f} points"
         _source(case, comparison, *missing)
-    found: tuple[stages.Stage, ...] = ()
+    found: tuple[Stage, ...] = ()
     lossy = failed or failing or _lossy(build, sample, mine, part)
     if lossy and not case.sure():
         found = _quantized(case)
@@ -81,7 +81,7 @@ def diagnose(
     return told
 
 
-def _quantized(case: Case) -> tuple[stages.Stage, ...]:
+def _quantized(case: Case) -> tuple[Stage, ...]:
     """Stages, then ranges and layers while nothing explains the loss."""
     found = stages.examine(case, case.calibration)
     if case.recipe.precision != "int8" or case.sure():
@@ -102,18 +102,14 @@ def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, mis
     mask = comparison.where(part) & comparison.keyword if keywords else comparison.where(part)
     everything = whole(comparison, [case.run.features(case.candidate, name) for name in conditions(case.candidate)])
     sample = everything.only(np.flatnonzero(mask)).reduced(MOST)
-    other = Case(
-        case.run, case.candidate, case.recipe, part, sample, sample.reference, case.calibration, case.deadline
-    )
+    other = Case(case.run, case.candidate, case.recipe, part, sample, sample.reference, case.calibration, case.deadline)
     source.examine(other, missing)
     case.trials += other.trials
     case.causes += other.causes
     case.left_out += other.left_out
 
 
-def _compare(
-    run: Run, candidate: Candidate, floats: Mapping[str, Logits], tested: Mapping[str, Logits]
-) -> Comparison:
+def _compare(run: Run, candidate: Candidate, floats: Mapping[str, Logits], tested: Mapping[str, Logits]) -> Comparison:
     return compare(run.clips(candidate), candidate.labels, candidate.head.background, floats, tested)
 
 
@@ -140,14 +136,14 @@ def _beyond(row: Row) -> tuple[bool, float]:
     return row.slice == "overall", abs((row.value or 0.0) - (row.limit or 0.0))
 
 
-def _sample(run: Run, candidate: Candidate, comparison: Comparison, part: Slice) -> tuple[Sample, Logits]:
+def _sample(run: Run, candidate: Candidate, comparison: Comparison, part: Slice) -> tuple[Sample, npt.NDArray[np.intp]]:
     everything = whole(comparison, [run.features(candidate, name) for name in conditions(candidate)])
     places = np.flatnonzero(comparison.where(part))
     places = places[evenly(len(places), MOST)]
     return everything.only(places), places
 
 
-def _windows(run: Run, candidate: Candidate, recipe: Recipe) -> Logits:
+def _windows(run: Run, candidate: Candidate, recipe: Recipe) -> Features:
     """The calibration of the recipe; of a float recipe what its int8 counterpart would be calibrated on."""
     return run.calibration(candidate, recipe).features
 

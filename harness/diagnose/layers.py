@@ -12,7 +12,6 @@ from harness.diagnose.effect import Effect
 from harness.diagnose.findings import EXPLAINS, TOUCHES, Cause
 from harness.diagnose.probe import Probe, Variant
 from harness.errors import VoxgateError
-from harness.targets.base import Features
 from harness.targets.registry import registry
 
 TAPS = 16  # windows that look into every layer
@@ -89,7 +88,9 @@ def _confirm(case: Case, first: Probe, noise: dict[Group, float], suspects: list
     together = [i for i in sorted(effects) if i >= len(suspects[:3])]
     if not together:
         return
-    chosen = next((i for i in together if effects[i].removed >= EXPLAINS), max(together, key=lambda i: effects[i].removed))
+    chosen = next(
+        (i for i in together if effects[i].removed >= EXPLAINS), max(together, key=lambda i: effects[i].removed)
+    )
     if effects[chosen].removed >= TOUCHES:
         case.causes.append(_cause(case, first, noise, kept[chosen], effects[chosen]))
 
@@ -124,14 +125,21 @@ def _wider(case: Case) -> str:
     try:
         registry()[case.recipe.target].check(case.candidate, fp16)
     except VoxgateError:
-        return f'{where} method = "qat"' if "method" in type(case.recipe).model_fields else f'{where} precision = "fp32"'
+        return (
+            f'{where} method = "qat"' if "method" in type(case.recipe).model_fields else f'{where} precision = "fp32"'
+        )
     return f'{where} precision = "fp16"'
 
 
 def _mend(case: Case, names: Group, unequal: bool) -> str:
+    if "keep_float" in registry()[case.recipe.target].honours:
+        listed = ", ".join(f'"{name}"' for name in names)
+        wider = f"in model.toml, [[recipe]] {case.recipe.id}: keep_float = [{listed}]"
+    else:
+        wider = _wider(case)
     if unequal:
-        return f"equalize the channels of these layers before the export (cross-layer equalization), or {_wider(case)}"
-    return f"leave {_listed(names)} in a wider type, or {_wider(case)}"
+        return f"equalize the channels of these layers before the export (cross-layer equalization), or {wider}"
+    return wider
 
 
 def _listed(names: Sequence[str]) -> str:

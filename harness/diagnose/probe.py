@@ -52,7 +52,13 @@ class _Partial(Exception):
 
 
 def run(
-    source: Path, windows: Features, variants: Sequence[Variant], cache: Cache, seconds: float, subject: str, taps: int = 0
+    source: Path,
+    windows: Features,
+    variants: Sequence[Variant],
+    cache: Cache,
+    seconds: float,
+    subject: str,
+    taps: int = 0,
 ) -> Probe:
     """Try every variant on ``windows`` until ``seconds`` are over. ``taps`` windows look into the first one's layers.
 

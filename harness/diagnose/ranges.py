@@ -8,8 +8,8 @@ from typing import Any
 from harness.candidate import Recipe
 from harness.diagnose.case import Case
 from harness.diagnose.effect import Effect, evenly
-from harness.diagnose.findings import EXPLAINS, TOUCHES, Cause, Kind
-from harness.errors import Unsupported, VoxgateError
+from harness.diagnose.findings import TOUCHES, Cause, Kind
+from harness.errors import VoxgateError
 from harness.run import conditions
 from harness.targets.base import Features
 from harness.targets.registry import registry

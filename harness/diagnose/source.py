@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from harness.audio.conditions import Pcm
+from harness.audio.frontend import FrontEnd
+from harness.cache import digest
 from harness.candidate import Candidate
 from harness.diagnose.case import Case
 from harness.diagnose.effect import Effect, Sample
 from harness.diagnose.findings import EXPLAINS, Cause
 from harness.diagnose.upstream import GAIN, other_front_ends, relabelled, toml
-from harness.errors import VoxgateError
+from harness.errors import CandidateError
 from harness.run import FLOAT, Run, conditions
 from harness.score.keyword import Comparison, decisions
 from harness.score.slices import Slice
 from harness.targets.base import Logits
 from harness.targets.registry import registry
 
-FEW = 128  # renderings a front end is tried on
+FEW = 64  # renderings a front end is tried on
 
 
 def below_floors(run: Run, candidate: Candidate, comparison: Comparison) -> tuple[Slice, bool, float] | None:
-    """The floor that float itself misses by most: slice, keywords only, points missing. None where it keeps them all."""
+    """The floor that float misses by most: slice, keywords only, points missing. None where it keeps them all."""
     found: list[tuple[float, Slice, bool]] = []
     right = decisions(comparison.golden) == comparison.truth
     for floor, part in {**run.floors(candidate, "golden"), **run.floors(candidate, "artifact")}.values():
@@ -36,10 +41,10 @@ def below_floors(run: Run, candidate: Candidate, comparison: Comparison) -> tupl
 
 def examine(case: Case, missing: float) -> None:
     """Causes of a float model that is wrong on the case's sample by ``missing`` points."""
-    short = case.sample.reduced(FEW)
+    short = case.sample.reduced(2 * FEW)
     _labels(case, short, missing)
     if case.time_for("other front ends"):
-        _front_ends(case, short, missing)
+        _front_ends(case, short.reduced(FEW), missing)
 
 
 def _labels(case: Case, short: Sample, missing: float) -> None:
@@ -63,10 +68,9 @@ def _front_ends(case: Case, short: Sample, missing: float) -> None:
             case.left_out.append("some front ends: no time left")
             break
         try:
-            features = front.batch(audio)
-        except VoxgateError:
+            tried.append((short.gain(_float(case, audio, front)), edit))
+        except CandidateError:
             continue  # the library cannot compute it, so the model was not trained with it
-        tried.append((short.effect(short.reference, _float(case, features)), edit))
     if not tried:
         return
     effect, edit = max(tried, key=lambda pair: pair[0].points)
@@ -80,16 +84,24 @@ def _front_ends(case: Case, short: Sample, missing: float) -> None:
         case.causes.append(Cause("front end", what, effect, _share(effect, missing), said))
 
 
-def _audio(case: Case, short: Sample) -> np.ndarray:
+def _audio(case: Case, short: Sample) -> Pcm:
     """The renderings of the short sample, ``(n, samples)``; ``clip`` and ``condition`` find them again."""
     names = conditions(case.candidate)
     audio = [case.run.renditions(case.candidate, name).audio for name in names]
     return np.stack([audio[where][clip] for where, clip in zip(short.condition, short.clip, strict=True)])
 
 
-def _float(case: Case, features: np.ndarray) -> Logits:
+def _float(case: Case, audio: Pcm, front: FrontEnd) -> Logits:
+    """What the float model says through another front end. Raises CandidateError for one that cannot be."""
     artifact = case.run.artifact(case.candidate, FLOAT)
-    return registry()[FLOAT.target].board(FLOAT).run(artifact, features, lambda _: None)
+    key = digest(artifact.key, front.model_dump(), audio.shape, np.ascontiguousarray(audio).tobytes())
+
+    def make(folder: Path) -> None:
+        logits = registry()[FLOAT.target].board(FLOAT).run(artifact, front.batch(audio), lambda _: None)
+        np.save(folder / "logits.npy", logits, allow_pickle=False)
+
+    found = case.run.cache.entry("front-ends", key, make)
+    return np.asarray(np.load(found.path / "logits.npy", allow_pickle=False), np.float32)
 
 
 def _believed(effect: Effect) -> bool:

@@ -15,7 +15,6 @@ from harness.targets.base import Evidence, Features, Logits, Node
 from harness.targets.registry import registry
 
 ALIKE = 0.7  # correlation of two builds' errors above which they err in the same way
-SIMILAR = 0.3  # ...and that says so where the placement itself names the nodes
 WHOLE = ("int", "uint", "qint", "quint")  # how integer dtypes begin
 
 
@@ -113,12 +112,15 @@ def _placement(case: Case, here: Logits | None) -> None:
     if case.recipe.precision != "int8" and here is not None:
         alike = _alike(case.sample, case.tested, here)
         said = f"errors correlate by {alike:.2f} with those of int8"
-        case.tell("placement", "realised in int8 where float was asked for?", None, said)
-        if (narrow and alike >= SIMILAR) or alike >= ALIKE:
+        case.tell(
+            "placement", "realised in int8 where float was asked for?", None, f"{len(narrow)} nodes say so; {said}"
+        )
+        mostly = 2 * len(narrow) >= len(artifact.placement.nodes)  # the toolchain's own word: no guess
+        share = max(alike, EXPLAINS if mostly else TOUCHES if narrow else 0.0)
+        if narrow or alike >= ALIKE:
             what = f"{len(narrow) or 'some'} nodes compute in int8 where {case.recipe.precision} was asked for"
             named = ", ".join(f"{node.op} {node.name} ({node.dtype})" for node in narrow[:4]) or "none by its own word"
-            share = EXPLAINS if narrow and alike < ALIKE else alike
-            fix = f"voxgate placement {case.candidate.folder.name}; then switch quantization off in the toolchain"
+            fix = f"voxgate placement {case.candidate.folder}; then switch quantization off in the toolchain"
             effect = case.effect(case.sample.reference)
             case.causes.append(Cause("placement", what, effect, share, fix, (named, said)))
     if case.recipe.op_target and case.time_for("placement without op_target"):

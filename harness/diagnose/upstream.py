@@ -122,12 +122,15 @@ def relabelled(sample: Sample, labels: tuple[str, ...]) -> tuple[Effect, list[tu
     said = decisions(sample.reference)
     counts = np.zeros((len(labels), len(labels)), np.intp)
     np.add.at(counts, (said[said >= 0], sample.truth[said >= 0]), 1)
-    order = linear_sum_assignment(-counts)[1]
-    moved = [i for i, meant in enumerate(order) if meant != i and counts[i, meant] > counts[i, i]]
-    after = np.full_like(sample.reference, sample.reference.min() - 1)
-    for i, meant in enumerate(order if moved else range(len(labels))):
-        after[:, meant] = sample.reference[:, i]
-    return sample.effect(sample.reference, after), [(labels[i], labels[order[i]]) for i in moved]
+    order = [int(meant) for meant in linear_sum_assignment(-counts)[1]]
+    # A label that is another one in truth is so nearly always, and the other is a third one or it: not one confusion.
+    moved = {i for i, meant in enumerate(order) if meant != i and 2 * counts[i, meant] > counts[i].sum()}
+    if {order[i] for i in moved} != moved:
+        moved = set()
+    after = sample.reference.copy()
+    for i in moved:
+        after[:, order[i]] = sample.reference[:, i]
+    return sample.gain(after), [(labels[i], labels[order[i]]) for i in sorted(moved)]
 
 
 def other_front_ends(front: FrontEnd) -> Iterator[tuple[dict[str, Any], FrontEnd]]:

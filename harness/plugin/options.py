@@ -31,6 +31,7 @@ class Options:
     toolchains: Literal["auto", "never"]
     seed: int
     rounds: int
+    diagnose: float
 
 
 def add(parser: pytest.Parser) -> None:
@@ -67,6 +68,13 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--rounds", type=int, default=700, metavar="N", help="timed inferences a build (default: 700; p99 needs 662)"
     )
+    group.addoption(
+        "--diagnose",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="begin experiments on why a build fails its accuracy for so long (default: 120; 0: none)",
+    )
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
     parser.addini("voxgate_data", "as --data", default="")
@@ -90,6 +98,7 @@ def read(config: pytest.Config) -> Options:
         toolchains=config.getoption("--toolchains"),
         seed=config.getoption("--bootstrap-seed"),
         rounds=config.getoption("--rounds"),
+        diagnose=config.getoption("--diagnose"),
     )
 
 

@@ -19,6 +19,7 @@ from harness.plugin import select
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
+from harness.report import diagnosis
 from harness.report.allure import configure_results, finish_results
 from harness.report.summary import plan_table, summary
 from harness.row import Row
@@ -157,7 +158,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     writer = terminalreporter._tw
     terminalreporter.section("voxgate")
-    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup))
+    causes = diagnosis.lines(house.folder)
+    terminalreporter.write(summary(house.rows, _hits(house), writer.fullwidth, writer.hasmarkup, causes))
     if not any(row.outcome in JUDGED for row in house.rows):
         terminalreporter.write_line("voxgate: this run judged nothing, so it fails; see the reasons above.", red=True)
     terminalreporter.write_line(f"records: {house.folder}   report: voxgate report --work {house.options.work}")

@@ -22,7 +22,14 @@ Array = npt.NDArray[np.float32]
 # Operators with weights: each opens a layer, and what follows it (activation, pooling, ...) belongs to it.
 ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 TFLITE_WEIGHTED = frozenset(
-    {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+    {
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "TRANSPOSE_CONV",
+        "BATCH_MATMUL",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    }
 )
 
 
@@ -100,7 +107,7 @@ def quantized(prepared: Path, output: Path, calibration: Array, recipe: Recipe, 
 
 
 def spreads(prepared: Path, windows: Array, found: Sequence[Layer]) -> dict[str, float]:
-    """How unequal the channels of each layer's output are: the widest range over a narrow one (10th percentile). ONNX only.
+    """How unequal the channels of each layer's output are: the widest range over a narrow (10th percentile). ONNX only.
 
     One scale serves all channels of an activation, so a channel of a small range gets few of its levels.
     """

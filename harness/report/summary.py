@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.padding import Padding
@@ -43,11 +44,17 @@ GATE = 12  # columns of the gate's name
 VERDICT = 2 + max(len(outcome) for outcome in Outcome)
 
 
-def summary(rows: Sequence[Row], cache: Mapping[str, tuple[int, int]], width: int, colour: bool) -> str:
+def summary(
+    rows: Sequence[Row],
+    cache: Mapping[str, tuple[int, int]],
+    width: int,
+    colour: bool,
+    causes: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> str:
     """The table of every build, a verdict in words for each, and what came from the cache.
 
     Each gate shows its passing slice nearest to the limit and how many pass; whatever does not pass
-    follows on lines of its own, each with its reason.
+    follows on lines of its own, each with its reason. ``causes`` by candidate and build are told below its verdict.
     """
     console = _console(width, colour)
     conclusions = conclude(rows)
@@ -57,6 +64,8 @@ def summary(rows: Sequence[Row], cache: Mapping[str, tuple[int, int]], width: in
         line = Text.assemble((conclusion.word, COLOURS[conclusion.outcome]), f"  {conclusion.title}")
         line.append(f": {conclusion.reason}" if conclusion.reason else "")
         console.print(line)
+        if cause := causes.get((conclusion.candidate, conclusion.build)):
+            console.print(Padding(Text(cause), (0, 0, 0, 2)))
     told = from_cache(cache)
     if told:
         console.print(Text(told))
