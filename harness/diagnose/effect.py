@@ -35,8 +35,9 @@ class Effect:
 
     @property
     def text(self) -> str:
-        points = f"{self.points:+.1f} points [{self.low:.1f}, {self.high:.1f}]"
-        return points if self.db is None else f"{points}, {self.db:+.1f} dB"
+        points, low, high = (round(each, 1) + 0.0 for each in (self.points, self.low, self.high))  # no -0.0
+        said = f"{points:+.1f} points [{low:.1f}, {high:.1f}]"
+        return said if self.db is None else f"{said}, {round(self.db, 1) + 0.0:+.1f} dB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class Sample:
     def accuracy(self, logits: Logits) -> float:
         """Percent decided right."""
         return 100 * float((decisions(logits) == self.truth).mean())
+
+    def surprise(self, logits: Logits) -> float:
+        """Mean negative log-likelihood of the truth, nats: tells two good models apart before a decision flips."""
+        rows = logits.astype(np.float64)
+        shifted = rows - rows.max(axis=1, keepdims=True)
+        return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(rows)), self.truth]).mean())
 
     def effect(self, before: Logits, after: Logits) -> Effect:
         """What ``after`` gains over ``before``, paired by rendering."""

@@ -13,7 +13,7 @@ from harness.candidate import Candidate, Recipe
 from harness.diagnose import layers, ranges, source, stages, upstream
 from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
-from harness.diagnose.findings import Diagnosis, Stage, ranked
+from harness.diagnose.findings import Cause, Diagnosis, Stage, ranked
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.row import Row
@@ -53,17 +53,18 @@ def diagnose(
     mine = comparison.tested[places]
     case = Case(run, candidate, recipe, part, sample, mine, _windows(run, candidate, recipe), started + seconds)
     state = _state(sample, mine, part)
+    missing = source.below_floors(run, candidate, comparison)
+    # Against float as it is now: what golden or float itself has wrong must not hide what quantization does.
+    lossy = failing or _lossy(build, sample, mine, part) or (failed and fault is None and missing is None)
+    causes: list[Cause] = []
     if fault is not None:
         old = _stack(stored)[places] if stored else None
-        case.causes.append(upstream.golden_cause(fault, sample, mine, old))
-    missing = source.below_floors(run, candidate, comparison)
+        causes.append(upstream.golden_cause(fault, sample, mine, old, lossy))
     if missing is not None:
         state += f"; float itself misses a floor on {missing[0]} by {missing[2]:.1f} points"
-        _source(case, comparison, *missing)
-    found: tuple[Stage, ...] = ()
-    lossy = failed or failing or _lossy(build, sample, mine, part)
-    if lossy and not case.sure():
-        found = _quantized(case)
+        causes += _source(case, comparison, *missing)
+    found = _quantized(case) if lossy else ()
+    causes += case.causes
     faulty = bool(lossy or fault or missing)
     told = Diagnosis(
         candidate.name,
@@ -72,7 +73,7 @@ def diagnose(
         faulty,
         state,
         found,
-        ranked(case.causes) if faulty else (),
+        ranked(causes),
         tuple(case.trials),
         tuple(case.left_out),
         time.monotonic() - started,
@@ -97,7 +98,7 @@ def _quantized(case: Case) -> tuple[Stage, ...]:
     return found
 
 
-def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, missing: float) -> None:
+def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, missing: float) -> list[Cause]:
     """Experiments on the float model, on the slice whose floor it misses."""
     mask = comparison.where(part) & comparison.keyword if keywords else comparison.where(part)
     everything = whole(comparison, [case.run.features(case.candidate, name) for name in conditions(case.candidate)])
@@ -105,8 +106,8 @@ def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, mis
     other = Case(case.run, case.candidate, case.recipe, part, sample, sample.reference, case.calibration, case.deadline)
     source.examine(other, missing)
     case.trials += other.trials
-    case.causes += other.causes
     case.left_out += other.left_out
+    return other.causes
 
 
 def _compare(run: Run, candidate: Candidate, floats: Mapping[str, Logits], tested: Mapping[str, Logits]) -> Comparison:

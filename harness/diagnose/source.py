@@ -61,19 +61,20 @@ def _labels(case: Case, short: Sample, missing: float) -> None:
 
 
 def _front_ends(case: Case, short: Sample, missing: float) -> None:
-    tried: list[tuple[Effect, dict[str, object]]] = []
+    tried: list[tuple[float, Effect, dict[str, object]]] = []
     audio = _audio(case, short)
     for edit, front in other_front_ends(case.candidate.frontend):
         if case.left <= 0:
             case.left_out.append("some front ends: no time left")
             break
         try:
-            tried.append((short.gain(_float(case, audio, front)), edit))
+            logits = _float(case, audio, front)
         except CandidateError:
             continue  # the library cannot compute it, so the model was not trained with it
+        tried.append((short.surprise(logits), short.gain(logits), edit))
     if not tried:
         return
-    effect, edit = max(tried, key=lambda pair: pair[0].points)
+    _, effect, edit = min(tried, key=lambda each: each[0])
     said = toml(edit)
     case.tell("front end", f"the best of {len(tried)} other front ends", effect, said)
     if _believed(effect):

@@ -16,7 +16,7 @@ from harness.audio.frontend import FrontEnd
 from harness.cache import digest
 from harness.candidate import Candidate
 from harness.diagnose.effect import Effect, Sample
-from harness.diagnose.findings import Cause, Kind
+from harness.diagnose.findings import TOUCHES, Cause, Kind
 from harness.errors import GoldenError
 from harness.golden import Golden
 from harness.run import FLOAT, Run
@@ -103,18 +103,22 @@ def toml(edit: Mapping[str, Any]) -> str:
     return f"in model.toml, [frontend]: {', '.join(values)}"
 
 
-def golden_cause(fault: Fault, sample: Sample, tested: Logits, stored: Logits | None) -> Cause:
-    """The cause a fault of golden is; its effect: what the build gains by being judged against float as it is now."""
-    none = Effect(0.0, 0.0, 0.0, 0.0, 0.0, len(sample), len(np.unique(sample.speaker)))
+def golden_cause(fault: Fault, sample: Sample, tested: Logits, stored: Logits | None, lossy: bool) -> Cause:
+    """The cause a fault of golden is; its effect: what the build gains by being judged against float as it is now.
+
+    It explains a failure by itself, unless the build is ``lossy`` against that too: then as far as its effect goes.
+    """
     if stored is None:
-        return Cause(fault.kind, fault.what, none, 1.0, fault.fix, ("nothing can be judged against it",))
+        none = Effect(0.0, 0.0, 0.0, None, 0.0, len(sample), len(np.unique(sample.speaker)))
+        share = TOUCHES if lossy else 1.0
+        return Cause(fault.kind, fault.what, none, share, fault.fix, ("nothing can be judged against it",))
     against = replace(sample, reference=stored)
     least, most = sample.noise(tested), against.noise(tested)
-    effect = sample.effect(sample.reference, stored)  # points that stand in the drop for this reason
     gone = 1 - least / most if most else 0.0
     db = sample.sqnr(tested) - against.sqnr(tested)
-    seen = f"against float as it is now the build has {sample.sqnr(tested):.1f} dB, against golden {db:+.1f} dB less"
-    return Cause(fault.kind, fault.what, replace(effect, db=db, removed=gone), 1.0, fault.fix, (seen,))
+    effect = replace(sample.effect(sample.reference, stored), db=db, removed=gone)  # points that stand in the drop
+    seen = f"the build has {against.sqnr(tested):.1f} dB against golden, {sample.sqnr(tested):.1f} dB against float now"
+    return Cause(fault.kind, fault.what, effect, max(gone, TOUCHES) if lossy else 1.0, fault.fix, (seen,))
 
 
 def relabelled(sample: Sample, labels: tuple[str, ...]) -> tuple[Effect, list[tuple[str, str]]]:

@@ -143,9 +143,10 @@ def quantize_tflite(
             weight_num_bits=8,
             weight_granularity=QuantGranularity.TENSORWISE,
         )
-    for name in sorted(floats):
+    for kept in sorted(floats):  # the scope of an op is the names of its outputs, each with a semicolon behind it
+        exactly = f"^{re.escape(kept)};*$"
         manager.add_quantization_config(
-            re.escape(name), TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+            exactly, TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress, advice
         warnings.simplefilter("ignore")

@@ -106,7 +106,7 @@ def _trial(trial: Trial) -> tuple[str, ...]:
     effect = trial.effect
     if effect is None:
         return (trial.name, trial.kind, "", "", "", trial.note)
-    return (trial.name, trial.kind, effect.text, f"{effect.removed:.0%}", str(effect.n), trial.note)
+    return (trial.name, trial.kind, effect.text, f"{round(effect.removed, 2) + 0.0:.0%}", str(effect.n), trial.note)
 
 
 def _table(title: str, head: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:

@@ -27,7 +27,6 @@ from tests.house import RECIPE, SHIPPED, accept_golden, edit, make_house, read_m
 NEEDED = 9  # of every ten faults
 LITERT = RECIPE.replace("onnxruntime", "litert").replace('"int8"', '"litert-int8"', 1)
 FAULTY = '\n[[recipe]]\ntarget = "faulty"\nname = "{}"\nprecision = "{}"\n'
-LAST = 8  # the last convolution's place
 
 
 def model(house: Path) -> Path:
@@ -119,9 +118,21 @@ def other_weights(house: Path) -> None:
     litert(house, another)
 
 
-def weights(content: Any, place: int, change: Callable[[Any], Any]) -> None:
+def imbalanced_tflite(house: Path) -> None:
+    """The stem's channels scaled and the next layer's divided, in the .tflite alone: float says the same."""
+
+    def scale(content: Any) -> None:
+        factors = 64.0 ** np.random.default_rng(1).uniform(-1, 1, 64)
+        weights(content, 2, lambda kernel: kernel.reshape(-1, 64) * factors)
+        weights(content, 2, lambda bias: bias * factors, which=2)
+        weights(content, 3, lambda kernel: kernel.reshape(-1, 64) / factors)
+
+    litert(house, scale)
+
+
+def weights(content: Any, place: int, change: Callable[[Any], Any], which: int = 1) -> None:
     graph = content.subgraphs[0]
-    buffer = content.buffers[graph.tensors[graph.operators[place].inputs[1]].buffer]
+    buffer = content.buffers[graph.tensors[graph.operators[place].inputs[which]].buffer]
     values = np.frombuffer(bytes(buffer.data), np.float32)
     buffer.data = np.frombuffer(np.ascontiguousarray(change(values), np.float32).tobytes(), np.uint8)
 
@@ -145,6 +156,7 @@ FAULTS = {
     "calibration recorded too quietly": Fault(turned_down, "calibration"),
     "channels imbalanced everywhere, k=8": Fault(imbalanced, "layers", True, "10 layers"),
     "channels of one layer imbalanced": Fault(one_imbalanced, "layers", True, "body.1.0.0/Conv"),
+    "channels imbalanced in the .tflite": Fault(imbalanced_tflite, "layers", says="Sequential_stem"),
     "one scale for giant weights": Fault(one_scale, "precision", True, "per_channel"),
     "front end changed": Fault(another_band, "front end", says="high_hz was 7600.0 and is 4000.0"),
     "front end changed and accepted": Fault(another_band, "front end", True, "high_hz"),
@@ -192,7 +204,7 @@ SCORES: dict[str, tuple[str, str]] = {}
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_seeded_fault(name: str, healthy: Path, cache: Path, tmp_path: Path) -> None:
-    """Never fails by itself: the scoreboard judges all of them."""
+    """Whether the right cause comes first is judged over all of them, below; what it says of a right one, here."""
     fault = FAULTS[name]
     house = Path(shutil.copytree(healthy, tmp_path / "house"))
     fault.put(house)
