@@ -32,7 +32,17 @@ class Calibration(Strict):
     algorithm: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
     clips: int = Field(200, ge=1, le=5000)
     seed: int = 1
-    condition: str = "clean"
+    condition: str | tuple[str, ...] = "clean"  # several: each clip goes through one of them, in turn
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.condition,) if isinstance(self.condition, str) else self.condition
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> Calibration:
+        if not self.conditions:
+            raise ValueError("condition = [] names none")
+        return self
 
 
 # int16 has weights and activations of 16 bits; int8-dynamic measures activations at every inference;

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from harness import __version__, lab_command
 from harness.boards.virtual import command as virtual_lab
-from harness.errors import VoxgateError
+from harness.errors import CandidateError, VoxgateError
 from harness.terminal import print_table
 
 if TYPE_CHECKING:
-    from harness.candidate import Candidate
+    from harness.candidate import Candidate, Recipe
     from harness.run import Run
 
 OK, FAULT = 0, 2
@@ -81,7 +81,22 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--rounds", type=int, default=700, help="timed inferences of each build (default: 700)")
     sweep.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
     sweep.set_defaults(call=_sweep)
-    for command in (plan, placement, accept, sweep):
+
+    diagnose = commands.add_parser("diagnose", help="why a build loses accuracy: experiments, causes, fixes to try")
+    diagnose.add_argument("candidate", type=Path, help="folder with a model.toml")
+    diagnose.add_argument("--recipe", action="append", default=[], metavar="TARGET/NAME", help="this one; repeatable")
+    diagnose.add_argument("--slice", metavar="ID", help="as accent=ja (default: the worst that fails, or overall)")
+    diagnose.add_argument("--seconds", type=float, default=300.0, help="begin no experiment after that (default: 300)")
+    diagnose.add_argument("--json", action="store_true", help="for machines")
+    diagnose.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
+    diagnose.set_defaults(call=_diagnose)
+
+    calibrate = commands.add_parser("calibrate", help="what a recipe's calibration holds of what the test holds")
+    calibrate.add_argument("candidate", type=Path, help="folder with a model.toml")
+    calibrate.add_argument("--recipe", action="append", default=[], metavar="TARGET/NAME", help="this one; repeatable")
+    calibrate.add_argument("--json", action="store_true", help="for machines")
+    calibrate.set_defaults(call=_calibrate)
+    for command in (plan, placement, accept, sweep, diagnose, calibrate):
         command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
         command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
         command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
@@ -219,6 +234,59 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _say(text: str) -> None:
     print(f"voxgate: {text}", file=sys.stderr, flush=True)
+
+
+def _diagnose(options: argparse.Namespace) -> None:
+    from harness.diagnose import diagnose
+    from harness.report import diagnosis
+
+    candidate, run = _opened(options, "diagnose")
+    run.toolchains = options.toolchains == "auto"
+    run.say = _say
+    told = [
+        diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds)
+        for recipe in _recipes(candidate, options.recipe)
+    ]
+    if options.json:
+        print(json.dumps([each.as_json() for each in told], indent=1))
+        return
+    for each in told:
+        for table in diagnosis.tables(each):
+            print_table(table)
+            print()
+        print("\n".join(diagnosis.rest(each)))
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from harness.report import diagnosis
+
+    candidate, run = _opened(options, "calibrate")
+    found: dict[str, list[Recipe]] = {}
+    for recipe in _recipes(candidate, options.recipe):
+        if recipe.calibrated:  # recipes that share a calibration share its table
+            key = recipe.calibration.model_copy(update={"algorithm": "minmax"})
+            found.setdefault(key.model_dump_json(), []).append(recipe)
+    if not found:
+        raise CandidateError(f"{candidate.name} has no int8 recipe among those asked for: nothing is calibrated.")
+    told = []
+    for recipes in found.values():
+        coverage, chosen = run.coverage(candidate, recipes[0]), run.calibration(candidate, recipes[0])
+        warnings = [*chosen.warnings, *coverage.doubts]
+        names = [recipe.id for recipe in recipes]
+        told.append({"recipes": names, **coverage.as_json(), "clips": len(chosen.clips), "warnings": warnings})
+        if not options.json:
+            print(
+                f"{candidate.name}, {', '.join(names)}: {len(chosen.clips)} clips, seed {recipes[0].calibration.seed}"
+            )
+            print_table(diagnosis.coverage_table(coverage))
+            print("\n".join((*diagnosis.absent(coverage), *(f"warning: {each}" for each in warnings))))
+    if options.json:
+        print(json.dumps(told, indent=1))
+
+
+def _recipes(candidate: Candidate, wanted: Sequence[str]) -> list[Recipe]:
+    """The recipes named, or all. Raises CandidateError with the nearest name."""
+    return [candidate.recipe(name) for name in wanted] if wanted else list(candidate.recipes)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -31,7 +31,8 @@ from harness.errors import CandidateError, CorpusError, GoldenError, InfraError,
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
 from harness.onnxfile import inspect
-from harness.quantize.calibration import calibrate
+from harness.quantize.calibration import CalibrationSet, calibrate
+from harness.quantize.coverage import Coverage, cover
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
@@ -93,16 +94,30 @@ class Run:
         """Checked golden outputs by condition. Raises GoldenError when they cannot judge."""
         return self._once(("golden", candidate.name), lambda: self._golden(candidate))
 
+    def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
+        """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
+        wanted = recipe.calibration
+        return self._once(
+            ("calibration", candidate.name, wanted),
+            lambda: calibrate(self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say),
+        )
+
+    def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
+        """What the recipe's calibration holds of what the test clips hold."""
+        names = conditions(candidate)
+        return cover(
+            self.calibration(candidate, recipe),
+            self.clips(candidate),
+            {name: self.features(candidate, name) for name in names},
+            {name: self.renditions(candidate, name).levels_db for name in names},
+        )
+
     def artifact(self, candidate: Candidate, recipe: Recipe) -> Artifact:
         return self._once(("artifact", candidate.name, recipe.id), lambda: self._build(candidate, recipe))
 
     def outputs(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
         """Logits by condition of the built artifact on its board here."""
         return self._once(("outputs", candidate.name, recipe.id), lambda: self._run(candidate, recipe))
-
-    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
-        """Logits ``(n, labels)`` of any windows ``(n, frames, bins)`` by the built artifact."""
-        return self._infer(candidate, recipe, features)
 
     def parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         """Logits of the float model and of the recipe's own float path on the first clean clips."""
@@ -244,7 +259,7 @@ class Run:
         self.ready(candidate)
         found, reasons, changed = {}, [], []
         for condition in conditions(candidate):
-            fresh = self._fresh(candidate, condition)
+            fresh = self.fresh(candidate, condition)
             path = goldens.place(candidate.house, candidate.name, condition)
             if self.golden_mode == "update" or (self.golden_mode == "new" and not path.is_file()):
                 difference = goldens.difference(path, fresh)
@@ -273,7 +288,7 @@ class Run:
         path = self.folder / candidate.name / "golden-changes.json"
         return cast(list[str], json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
-    def _fresh(self, candidate: Candidate, condition: str) -> Golden:
+    def fresh(self, candidate: Candidate, condition: str) -> Golden:
         renditions = self.renditions(candidate, condition)
         return Golden(
             Provenance(
@@ -301,7 +316,7 @@ class Run:
         self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
         if recipe.calibrated:
-            chosen = calibrate(self.corpus(candidate), recipe.calibration, candidate.frontend, self.cache, self.say)
+            chosen = self.calibration(candidate, recipe)
             calibration = chosen.features
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
         artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
@@ -311,14 +326,18 @@ class Run:
     def _run(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
         names = conditions(candidate)
         features = [self.features(candidate, condition) for condition in names]
+        if recipe.calibrated:
+            for doubt in self.coverage(candidate, recipe).doubts:
+                self.say(f"calibration of {candidate.name} {recipe.id}: {doubt}")
         if self.board(candidate, recipe).piecewise:  # a board that is lost then keeps what it finished
-            parts = [self._infer(candidate, recipe, part) for part in features]
+            parts = [self.infer(candidate, recipe, part) for part in features]
             return dict(zip(names, parts, strict=True))
         # One call for all conditions: an emulator builds its graph anew in every call.
-        logits = self._infer(candidate, recipe, np.concatenate(features))
+        logits = self.infer(candidate, recipe, np.concatenate(features))
         return dict(zip(names, np.split(logits, len(names)), strict=True))
 
-    def _infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
+    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
+        """Logits ``(n, labels)`` of any windows ``(n, frames, bins)`` by the built artifact."""
         artifact = self.artifact(candidate, recipe)
         board = self.board(candidate, recipe)
 
@@ -334,7 +353,7 @@ class Run:
     def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         first = conditions(candidate)[0]
         own = registry()[recipe.target].float_recipe(recipe)
-        converted = self._infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
+        converted = self.infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
         return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
 
     def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:

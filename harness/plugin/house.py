@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +28,9 @@ from harness.row import Row
 from harness.run import Run
 from harness.score.slices import Slice
 
+if TYPE_CHECKING:
+    from harness.diagnose import Diagnosis
+
 HOUSE: pytest.StashKey[House] = pytest.StashKey()
 LATEST = "latest"
 
@@ -40,6 +44,7 @@ class House:
     folder: Path
     rows: list[Row] = field(default_factory=list)
     _judged: dict[tuple[str, str], Judged] = field(default_factory=dict)
+    _diagnoses: dict[tuple[str, str], Diagnosis | None] = field(default_factory=dict)
     fault: VoxgateError | None = None  # met while collecting; stops the session before it judges
     lost: str = ""  # why records of this run could not be written
     withheld: list[str] = field(default_factory=list)  # builds that --release does not release, and why
@@ -89,6 +94,26 @@ class House:
             judged.keep()  # runs the artifact: a failure belongs to the fixture, not to a gate
             self._judged[key] = judged
         return self._judged[key]
+
+    def diagnosis(self, candidate: str, build: str, part: str) -> Diagnosis | None:
+        """Why the build fails, asked at its first failing slice and told at all; None where it cannot be told."""
+        if (candidate, build) not in self._diagnoses:
+            self._diagnoses[candidate, build] = self._diagnose(candidate, build, part)
+        return self._diagnoses[candidate, build]
+
+    def _diagnose(self, candidate: str, build: str, part: str) -> Diagnosis | None:
+        from harness.diagnose import diagnose  # lazily: a run in which nothing fails spends no time on it
+
+        found = self.candidates[candidate]
+        seconds = self.options.diagnose
+        self.say(
+            f"{candidate} on {build} fails: looking for the cause (at most about {seconds:g} s; --diagnose=0: never)"
+        )
+        try:
+            return diagnose(self.run, found, found.recipe(build), slice_id=part, failed=True, seconds=seconds)
+        except VoxgateError as error:
+            self.say(f"no diagnosis of {candidate} on {build}: {error}")
+            return None
 
     def slices(self, candidate: Candidate) -> list[Slice] | Unsupported:
         """Margins of the candidate's corpus, or why its corpus is not here."""

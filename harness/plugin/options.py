@@ -39,6 +39,7 @@ class Options:
     lab: Path | None
     lab_needs: tuple[str, ...]
     sustain_s: float
+    diagnose: float
 
 
 def add(parser: pytest.Parser) -> None:
@@ -93,6 +94,13 @@ def add(parser: pytest.Parser) -> None:
         help="time under a load of this length, and judge its last third (default: a burst)",
     )
     parser.addini("voxgate_lab", "as --lab", default="")
+    group.addoption(
+        "--diagnose",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="begin experiments on why a build fails its accuracy for so long (default: 120; 0: none)",
+    )
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
     parser.addini("voxgate_history", "as --history", default="")
@@ -130,6 +138,7 @@ def read(config: pytest.Config) -> Options:
         lab=_folder(config, "--lab", "voxgate_lab"),
         lab_needs=tuple(config.getoption("--lab-needs")),
         sustain_s=60 * config.getoption("--sustain"),
+        diagnose=config.getoption("--diagnose"),
     )
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from harness.errors import VoxgateError
+from harness.errors import GoldenError, VoxgateError
+from harness.gates.accuracy import FLOORS
 from harness.gates.base import lack, outcome_of
 from harness.plugin.house import House
-from harness.report.allure import place, tell
+from harness.report.allure import place, show_diagnosis, tell
+from harness.report.conclusion import GOLDEN
 from harness.row import Row
 from harness.run import FLOAT
 from harness.verdict import Outcome, worst
 
 ROWS: pytest.StashKey[list[Row]] = pytest.StashKey()
 TOLD: pytest.StashKey[bool] = pytest.StashKey()  # whether the test has delivered a row
+DIAGNOSED = frozenset({"accuracy", "flips", "sqnr", "sanity", *FLOORS})  # gates whose failure is looked into
+OVERALL = "overall"
 FIGURES = ("value", "unit", "limit", "low", "high", "n", "clusters", "evidence")
 
 
@@ -29,7 +34,17 @@ def record(node: pytest.Item, house: House, *rows: Row) -> None:
     node.user_properties += [(name, getattr(row, name)) for name in FIGURES]
     node.user_properties.append(("verdict", outcome.value))
     tell(rows)
+    if outcome is Outcome.FAIL and row.gate in DIAGNOSED and row.build != GOLDEN:
+        explain(house, row.candidate, row.build, row.slice)
     settle(house, row)
+
+
+def explain(house: House, candidate: str, build: str, part: str) -> None:
+    """Attach why the build fails to the running test, unless ``--diagnose=0``."""
+    if house.options.diagnose > 0:
+        told = house.diagnosis(candidate, build, part)
+        if told is not None:
+            show_diagnosis(told)
 
 
 def keep(node: pytest.Item, row: Row) -> None:
@@ -61,6 +76,9 @@ def plainly(node: pytest.Item, house: House) -> Iterator[None]:
     except VoxgateError as error:
         outcome = outcome_of(error)
         _keep_lack(node, outcome, str(error))
+        if isinstance(error, GoldenError) and {"candidate", "recipe"} <= set(_params(node)):
+            values = _params(node)
+            explain(house, values["candidate"], f"{values['target']}/{values['recipe']}", OVERALL)
         text = f"{outcome.value if outcome is not Outcome.FAIL else 'ERROR'} {error}"
         if _is_lack(house, outcome):
             pytest.skip(text)
@@ -80,9 +98,13 @@ def keep_crash(node: pytest.Item, why: str) -> None:
     _keep_lack(node, Outcome.INFRA, f"the harness itself failed: {why}; please report it")
 
 
+def _params(node: pytest.Item) -> dict[str, Any]:
+    spec = getattr(node, "callspec", None)
+    return dict(spec.params) if spec else {}
+
+
 def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
-    params = getattr(node, "callspec", None)
-    values = params.params if params else {}
+    values = _params(node)
     test = getattr(node, "originalname", node.name).removeprefix("test_").replace("_", " ")
     row = lack(
         (

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -68,12 +68,14 @@ def quantize_onnx(
     recipe: Recipe,
     *,
     ops: Sequence[str] | None = None,
+    floats: Collection[str] = (),
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
 
     Weights are symmetric int8, per channel or per tensor; activations int8. ``ops`` are the operators whose inputs are
-    quantized (all that onnxruntime knows, where None); ``options`` go over the ``extra_options`` of quantize_static.
+    quantized (all that onnxruntime knows, where None), ``floats`` the nodes that stay in float; ``options`` go over the
+    ``extra_options`` of quantize_static.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -111,7 +113,7 @@ def quantize_onnx(
         calibrate_method=CalibrationMethod[ORT_ALGORITHMS[recipe.calibration.algorithm]],
         calibration_providers=["CPUExecutionProvider"],
         op_types_to_quantize=ops,
-        nodes_to_exclude=list(kept),
+        nodes_to_exclude=sorted({*kept, *floats}),
         extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True, **options},
     )
     prepared.unlink()
@@ -167,14 +169,22 @@ def quantize_tflite_weights(model: Path, output: Path, recipe: Recipe) -> None:
 
 
 def quantize_tflite(
-    model: Path, output: Path, calibration: Features, recipe: Recipe, *, dense_per_channel: bool = True
+    model: Path,
+    output: Path,
+    calibration: Features,
+    recipe: Recipe,
+    *,
+    dense_per_channel: bool = True,
+    floats: Collection[str] = (),
 ) -> None:
     """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``.
 
     With ``activation_bits = 16`` activations, input and output are int16.
 
-    ``dense_per_channel=False`` keeps one scale for the weights of each FULLY_CONNECTED whatever the recipe says.
+    ``dense_per_channel=False`` keeps one scale for the weights of each FULLY_CONNECTED whatever the recipe says;
+    ``floats`` are the output tensors of operators that stay in float.
     """
+    from litert_quantizer.algorithm_manager import AlgorithmName
     from litert_quantizer.calibrator import Calibrator
     from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
     from litert_quantizer.quantizer import Quantizer
@@ -201,10 +211,12 @@ def quantize_tflite(
             weight_num_bits=8,
             weight_granularity=QuantGranularity.TENSORWISE,
         )
-    for layer in kept_ops(model, recipe):
+    for layer in sorted({*kept_ops(model, recipe), *floats}):
         # The scope of an op is the names of its outputs, each with a semicolon behind it.
         exactly = f"^{re.escape(layer)};*$"
-        manager.add_quantization_config(exactly, TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize")
+        manager.add_quantization_config(
+            exactly, TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress, advice
         warnings.simplefilter("ignore")
         # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.

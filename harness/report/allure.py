@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import allure
 import numpy as np
@@ -23,11 +23,14 @@ import pytest
 
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import markup, plots, since
+from harness.report import diagnosis, markup, plots, since
 from harness.report.environment import write_environment
-from harness.row import Row
+from harness.row import Row, printable
 from harness.targets.base import Artifact
 from harness.verdict import Outcome, worst
+
+if TYPE_CHECKING:
+    from harness.diagnose import Diagnosis
 
 RESULTS = "allure-results"
 PLACEMENT = ("node", "op", "dtype", "where", "falls back", "why")
@@ -78,6 +81,13 @@ def tell(rows: Sequence[Row]) -> None:
     with allure.step(f"judge: {outcome.value}, {said}"):
         figures = json.dumps([each.as_json() for each in rows], indent=1)
         allure.attach(figures, "figures", allure.attachment_type.JSON)
+
+
+def show_diagnosis(told: Diagnosis) -> None:
+    """Attach why the build fails, below a step that says the likely cause."""
+    with allure.step(printable(told.line)):
+        allure.attach(diagnosis.html(told), "diagnosis", allure.attachment_type.HTML)
+        allure.attach(json.dumps(told.as_json(), indent=1), "diagnosis.json", allure.attachment_type.JSON)
 
 
 class Show:

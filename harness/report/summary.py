@@ -50,10 +50,12 @@ def summary(
     width: int,
     colour: bool,
     before: Before = MappingProxyType({}),
+    causes: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> str:
     """The table of every build, a verdict in words for each, and what came from the cache.
 
     ``before`` are the figures of the last releases: where a build has one, its values read ``0.3 -> 1.2``.
+    ``causes`` by candidate and build are told below its verdict.
     Each gate shows its passing slice nearest to the limit and how many pass; whatever does not pass follows on
     lines of its own, each with its reason.
     """
@@ -65,6 +67,8 @@ def summary(
         line = Text.assemble((conclusion.word, COLOURS[conclusion.outcome]), f"  {conclusion.title}")
         line.append(f": {conclusion.reason}" if conclusion.reason else "")
         console.print(line)
+        if cause := causes.get((conclusion.candidate, conclusion.build)):
+            console.print(Padding(Text(cause), (0, 0, 0, 2)))
     told = from_cache(cache)
     if told:
         console.print(Text(told))

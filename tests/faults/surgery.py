@@ -13,8 +13,10 @@ from onnx import numpy_helper
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
-def imbalance(source: Path, path: Path, *, k: float, seed: int) -> Path:
+def imbalance(source: Path, path: Path, *, k: float, seed: int, only: int | None = None) -> Path:
     """The same float function with every convolution's channels scaled by s in [1/k, k], log-uniform.
+
+    ``only`` names one convolution, by its place, to be scaled alone.
 
     What follows divides by s again: relu(s x) = s relu(x) for s > 0, and a mean over frames is linear. A chain of
     Conv, Relu, ReduceMean and Gemm is expected, as the shipped commands model is one.
@@ -23,13 +25,32 @@ def imbalance(source: Path, path: Path, *, k: float, seed: int) -> Path:
     random = np.random.default_rng(seed)
     weights = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer}
     chain = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
-    for before, after in pairwise(chain):
+    for place, (before, after) in enumerate(pairwise(chain)):
         channels = len(weights[before.input[2]])
+        if only not in (None, place):
+            continue
         scale = (k ** random.uniform(-1, 1, channels)).astype(np.float32)
         _multiply(weights, before, scale)
         _divide(weights, after, scale)
     for tensor in model.graph.initializer:
         tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def dead_giant(source: Path, path: Path, *, layers: int, factor: float) -> Path:
+    """In each of the first convolutions one channel of giant weights that is never heard: its bias shuts its Relu.
+
+    Float loses one channel of many; a quantizer with one scale for all channels loses the others' weights.
+    """
+    model = onnx.load(source)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Conv"][:layers]:
+        weight, bias = (numpy_helper.to_array(tensors[name]).copy() for name in node.input[1:3])
+        weight[0] *= factor
+        bias[0] = -1e3 * factor
+        for name, values in zip(node.input[1:3], (weight, bias), strict=True):
+            tensors[name].CopyFrom(numpy_helper.from_array(values, name))
     path.write_bytes(model.SerializeToString())
     return path
 
