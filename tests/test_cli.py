@@ -64,7 +64,14 @@ def test_corpus_over_another(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "already holds clips" in fault(capsys, "corpus", "build", "commands", "--out", tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [["doctor", "rk3558"], ["placement", str(SHIPPED), "--target", "rk3558"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor", "rk3558"],
+        ["placement", str(SHIPPED), "--target", "rk3558"],
+        ["sweep", str(SHIPPED), "--target", "rk3558"],
+    ],
+)
 def test_a_target_of_an_unknown_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:

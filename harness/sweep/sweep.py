@@ -24,7 +24,7 @@ RECORD = "sweep"
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A target that this machine cannot build for, or not run what it builds; ``why`` ends with the remedy."""
+    """A target that this machine cannot build for; ``why`` ends with the remedy."""
 
     target: str
     why: str
@@ -93,7 +93,9 @@ def _plans(run: Run, candidate: Candidate, targets: Sequence[str], found: Sweep)
     plans = []
     for name in targets or list(registry()):
         target = registry()[name]
-        why = _lack(run, candidate, target)
+        if _lack(target):
+            run.provision(candidate, name)
+        why = _lack(target)
         if why:
             found.absent.append(Absent(name, why))
             continue
@@ -104,23 +106,10 @@ def _plans(run: Run, candidate: Candidate, targets: Sequence[str], found: Sweep)
     return plans
 
 
-def _lack(run: Run, candidate: Candidate, target: Target) -> str:
-    """Why nothing can be built or run for the target here, with the remedy; empty where it can."""
-    if not all(_ready(target)):
-        run.provision(candidate, target.name)
-    builds, runs = _ready(target)
-    lacking = [
-        each for each in target.abilities() if not each.ready and (each.what == "compile" if not builds else True)
-    ]
-    if builds and runs:
-        return ""
+def _lack(target: Target) -> str:
+    """Why nothing can be built for the target here, with the remedy; empty where it can."""
+    lacking = [each for each in target.abilities() if each.what == "compile" and not each.ready]
     return "; ".join(f"{target.name}: {each.detail}; to mend it: {each.remedy}." for each in lacking)
-
-
-def _ready(target: Target) -> tuple[bool, bool]:
-    """Whether it can be built for here, and whether what is built can run."""
-    ready = {each.what for each in target.abilities() if each.ready}
-    return "compile" in ready, bool(ready & {"emulate", "board"})
 
 
 def _walk(run: Run, found: Sweep, way: str, recipes: list[Recipe], total: int) -> None:

@@ -148,10 +148,10 @@ def test_dense_weights_may_have_one_scale_while_convolutions_have_many(
 
 
 def layers_in_float(model: Path) -> set[str]:
-    """Names of the layers with weights whose weights are float."""
+    """Names of the layers whose weights are stored in float."""
     if model.suffix == ".tflite":
-        ops = tflite_file.read(model).ops
-        return {op.name for op in ops if op.kind in WEIGHTED_OPS and op.inputs[1] and op.inputs[1].dtype == "float32"}
+        weighted = [op for op in tflite_file.read(model).ops if op.kind in WEIGHTED_OPS]
+        return {op.name for op in weighted if (held := op.inputs[1]) and held.constant and held.dtype == "float32"}
     graph = onnx.load(model).graph
     constants = {tensor.name for tensor in graph.initializer}
     return {node.name for node in graph.node if node.op_type in WEIGHTED and constants.intersection(node.input)}

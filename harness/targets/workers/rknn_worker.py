@@ -10,6 +10,7 @@ and rknn alone.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 import time
@@ -19,8 +20,19 @@ from typing import Any
 import numpy as np
 
 PLATFORM = "rk3588"
+LINE_BUFFERED = 1  # _IOLBF of glibc's stdio.h
 NOTHING_KEPT = "custom_quantize_layers: {}\n"  # how the toolkit's file of quantized tensors begins
 MATRIX = "_mm"  # what the toolkit appends to the output of a Gemm that it makes a convolution
+
+
+def write_lines_whole() -> None:
+    """Every line of standard output at once: else a line of the compiler's table ends where its C buffer is full.
+
+    What the toolkit prints from Python would then stand in the midst of that line.
+    """
+    libc = ctypes.CDLL(None)
+    libc.setvbuf.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t]
+    libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, LINE_BUFFERED, 0)
 
 
 class RefusedError(Exception):
@@ -105,6 +117,7 @@ def simulate(rknn: Any, inputs: Path, output: Path) -> None:
 
 
 def main(folder: Path) -> None:
+    write_lines_whole()
     request = json.loads((folder / "request.json").read_text())
     try:
         started = time.monotonic()
