@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import __version__
-from harness.errors import CandidateError, VoxgateError
+from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,7 +125,6 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _placement(options: argparse.Namespace) -> None:
-    from harness.errors import Unsupported
     from harness.report import placement
     from harness.targets.registry import known_target
 
@@ -151,10 +150,16 @@ def _diagnose(options: argparse.Namespace) -> None:
     candidate, run = _opened(options, "diagnose")
     run.toolchains = options.toolchains == "auto"
     run.say = lambda text: print(f"voxgate: {text}", file=sys.stderr)
-    told = [
-        diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds)
-        for recipe in _recipes(candidate, options.recipe)
-    ]
+    told = []
+    for recipe in _recipes(candidate, options.recipe):
+        try:
+            told.append(diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds))
+        except (ToolchainError, Unsupported) as lack:
+            if options.recipe:
+                raise
+            run.say(f"no diagnosis of {recipe.id}: {lack}")
+    if not told:
+        raise Unsupported(f"no build of {candidate.name} can be diagnosed here. {ASK_DOCTOR}")
     if options.json:
         print(json.dumps([each.as_json() for each in told], indent=1))
         return
