@@ -266,3 +266,11 @@ def test_a_float_model_that_is_not_finite_is_no_fault_of_quantization(
     found = diagnosed(house, cache, failed=True)
     assert (found.word, found.trials) == ("golden", ())
     assert found.stages == ()
+
+
+def test_noise_that_all_layers_share_is_laid_on_none_of_them(healthy: Path, cache: Path) -> None:
+    """A gate that a healthy int8 build cannot keep: 8 bits are too few, no layer is at fault."""
+    found = diagnosed(healthy, cache, failed=True)
+    assert "layers" not in {cause.kind for cause in found.causes}
+    assert found.word == "precision"
+    assert found.causes[0].what.startswith("8 bits are too few for most of its layers alike")
