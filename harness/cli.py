@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness import __version__, lab_command
 from harness.boards.virtual import command as virtual_lab
-from harness.errors import CandidateError, VoxgateError
+from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
 from harness.terminal import print_table
 
 if TYPE_CHECKING:
@@ -187,7 +187,6 @@ def _history(options: argparse.Namespace) -> None:
 
 
 def _placement(options: argparse.Namespace) -> None:
-    from harness.errors import Unsupported
     from harness.report import placement
     from harness.targets.registry import known_target
 
@@ -243,10 +242,16 @@ def _diagnose(options: argparse.Namespace) -> None:
     candidate, run = _opened(options, "diagnose")
     run.toolchains = options.toolchains == "auto"
     run.say = _say
-    told = [
-        diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds)
-        for recipe in _recipes(candidate, options.recipe)
-    ]
+    told = []
+    for recipe in _recipes(candidate, options.recipe):
+        try:
+            told.append(diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds))
+        except (ToolchainError, Unsupported) as lack:
+            if options.recipe:
+                raise
+            run.say(f"no diagnosis of {recipe.id}: {lack}")
+    if not told:
+        raise Unsupported(f"no build of {candidate.name} can be diagnosed here. {ASK_DOCTOR}")
     if options.json:
         print(json.dumps([each.as_json() for each in told], indent=1))
         return

@@ -14,6 +14,7 @@ from harness.diagnose import layers, ranges, source, stages, upstream
 from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
 from harness.diagnose.findings import Cause, Diagnosis, Stage, ranked
+from harness.errors import CorpusError
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.row import Row
@@ -56,14 +57,15 @@ def diagnose(
     missing = source.below_floors(run, candidate, comparison)
     # Against float as it is now: what golden or float itself has wrong must not hide what quantization does.
     lossy = failing or _lossy(build, sample, mine, part) or (failed and fault is None and missing is None)
+    sound = bool(np.isfinite(sample.reference).all())  # else float itself is broken, and nothing can be held against it
     causes: list[Cause] = []
     if fault is not None:
-        old = _stack(stored)[places] if stored else None
-        causes.append(upstream.golden_cause(fault, sample, mine, old, lossy))
-    if missing is not None:
+        old = _stack(stored)[places] if stored and sound else None
+        causes.append(upstream.golden_cause(fault, sample, mine, old, lossy and sound))
+    if missing is not None and sound:
         state += f"; float itself misses a floor on {missing[0]} by {missing[2]:.1f} points"
         causes += _source(case, comparison, *missing)
-    found = _quantized(case) if lossy else ()
+    found = _quantized(case) if lossy and sound else ()
     causes += case.causes
     faulty = bool(lossy or fault or missing)
     told = Diagnosis(
@@ -145,8 +147,13 @@ def _sample(run: Run, candidate: Candidate, comparison: Comparison, part: Slice)
 
 
 def _windows(run: Run, candidate: Candidate, recipe: Recipe) -> Features:
-    """The calibration of the recipe; of a float recipe what its int8 counterpart would be calibrated on."""
-    return run.calibration(candidate, recipe).features
+    """The calibration of the recipe, or of its int8 counterpart, if there are clips for it."""
+    try:
+        return run.calibration(candidate, recipe).features
+    except CorpusError:
+        if recipe.precision == "int8":
+            raise
+        return np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
 
 
 def _lossy(build: Build, sample: Sample, tested: Logits, part: Slice) -> bool:

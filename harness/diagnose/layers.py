@@ -17,7 +17,7 @@ from harness.targets.registry import registry
 TAPS = 16  # windows that look into every layer
 MOST_GROUPS = 24  # layers are tried in so many groups at most, neighbours together
 BULK = 0.8  # of the noise of layers quantized alone: those that make it up are suspects
-EVERYWHERE = 0.75  # of all layers: if so many are suspects and nothing sets them apart, it is 8 bits that are too few
+EVERYWHERE = 0.5  # of all layers: where more are suspects and nothing sets them apart, 8 bits are too few
 UNEQUAL = 20.0  # times a narrow channel's range: four of its eight bits are gone; a healthy DS-CNN has 2 to 10
 FEW = 96  # renderings each layer is tried alone on
 NAMED = 4  # in one sentence; the evidence names all
@@ -106,7 +106,7 @@ def _cause(case: Case, first: Probe, noise: dict[Group, float], names: Group, ef
         if value > 0 and math.isfinite(value)
     )
     tapped = tuple(f"output of {name}: {db:.1f} dB against float" for name, db in first.sqnr.items() if name in names)
-    if len(names) >= EVERYWHERE * total and not unequal:
+    if len(names) > EVERYWHERE * total and not unequal:
         what = f"8 bits are too few for most of its layers alike ({len(names)} of {total})"
         return Cause("precision", what, effect, effect.removed, _wider(case), (*alone, *tapped))
     what = f"{_listed(names)} ({len(names)} of {total} layers)"

@@ -22,6 +22,7 @@ from harness.run import Run
 from harness.targets import registry as targets
 from tests.diagnose import toy
 from tests.faults.surgery import dead_giant, imbalance
+from tests.faults.test_faults import set_output_bias
 from tests.house import RECIPE, SHIPPED, accept_golden, edit, make_house, read_manifest, write_manifest
 
 NEEDED = 9  # of every ten faults
@@ -234,3 +235,42 @@ def test_a_healthy_build_has_nothing_to_diagnose(healthy: Path, cache: Path) -> 
     found = diagnosed(healthy, cache)
     assert (found.word, found.causes, found.trials) == ("nothing", (), ())
     assert found.line.startswith("no fault found: overall: ")
+
+
+def test_a_second_look_comes_from_the_cache(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    only_silence(house)
+    first, second = diagnosed(house, cache, failed=True), diagnosed(house, cache, failed=True)
+    assert (second.causes, second.trials) == (first.causes, first.trials)
+    [candidate] = find_candidates([house])
+    run = Run(folder=house / "records", cache=Cache(cache), toolchains=False)
+    diagnose(run, candidate, candidate.recipes[0], failed=True)
+    assert all(entry.hit for entry in run.cache.used)
+    assert {"artifacts", "outputs", "probes"} <= {entry.kind for entry in run.cache.used}
+
+
+def test_without_time_nothing_is_guessed(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    only_silence(house)
+    found = diagnosed(house, cache, failed=True, seconds=0)
+    assert (found.word, found.causes) == ("not told apart", ())
+    assert found.left_out == ("calibration and precision: no time left", "layers: no time left")
+
+
+def test_a_float_model_that_is_not_finite_is_no_fault_of_quantization(
+    healthy: Path, cache: Path, tmp_path: Path
+) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    litert(house, lambda content: None)  # a sound .tflite, so that there is a build at all
+    set_output_bias(model(house) / "model.onnx", np.nan)
+    found = diagnosed(house, cache, failed=True)
+    assert (found.word, found.trials) == ("golden", ())
+    assert found.stages == ()
+
+
+def test_noise_that_all_layers_share_is_laid_on_none_of_them(healthy: Path, cache: Path) -> None:
+    """A gate that a healthy int8 build cannot keep: 8 bits are too few, no layer is at fault."""
+    found = diagnosed(healthy, cache, failed=True)
+    assert "layers" not in {cause.kind for cause in found.causes}
+    assert found.word == "precision"
+    assert found.causes[0].what.startswith("8 bits are too few for most of its layers alike")
