@@ -11,19 +11,14 @@ import webbrowser
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness import __version__, lab_command
+from harness import __version__, advice_command, lab_command
 from harness.boards.virtual import command as virtual_lab
-from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
+from harness.errors import Unsupported, VoxgateError
+from harness.opened import ASK_DOCTOR, house_options, opened, say
 from harness.terminal import print_table
 
-if TYPE_CHECKING:
-    from harness.candidate import Candidate, Recipe
-    from harness.run import Run
-
 OK, FAULT = 0, 2
-ASK_DOCTOR = "Run: voxgate doctor"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     placement.add_argument("--json", action="store_true", help="for machines")
     placement.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
     placement.set_defaults(call=_placement)
+
     baseline = commands.add_parser("baseline", help="what was released before").add_subparsers(
         metavar="WHAT", required=True
     )
@@ -73,33 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--without-board", action="store_true", help="also a build whose board figures are open")
     accept.add_argument("--restart", action="store_true", help="measure slow drift from this release on")
     accept.set_defaults(call=_baseline_accept)
-
-    sweep = commands.add_parser("sweep", help="judge every sensible recipe on every target here, and recommend one")
-    sweep.add_argument("candidate", type=Path, help="folder with a model.toml")
-    sweep.add_argument("--target", action="append", default=[], metavar="NAME", help="this one only; repeatable")
-    sweep.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
-    sweep.add_argument("--rounds", type=int, default=700, help="timed inferences of each build (default: 700)")
-    sweep.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
-    sweep.set_defaults(call=_sweep)
-
-    diagnose = commands.add_parser("diagnose", help="why a build loses accuracy: experiments, causes, fixes to try")
-    diagnose.add_argument("candidate", type=Path, help="folder with a model.toml")
-    diagnose.add_argument("--recipe", action="append", default=[], metavar="TARGET/NAME", help="this one; repeatable")
-    diagnose.add_argument("--slice", metavar="ID", help="as accent=ja (default: the worst that fails, or overall)")
-    diagnose.add_argument("--seconds", type=float, default=300.0, help="begin no experiment after that (default: 300)")
-    diagnose.add_argument("--json", action="store_true", help="for machines")
-    diagnose.add_argument("--toolchains", choices=("auto", "never"), default="never", help="install missing ones?")
-    diagnose.set_defaults(call=_diagnose)
-
-    calibrate = commands.add_parser("calibrate", help="what a recipe's calibration holds of what the test holds")
-    calibrate.add_argument("candidate", type=Path, help="folder with a model.toml")
-    calibrate.add_argument("--recipe", action="append", default=[], metavar="TARGET/NAME", help="this one; repeatable")
-    calibrate.add_argument("--json", action="store_true", help="for machines")
-    calibrate.set_defaults(call=_calibrate)
-    for command in (plan, placement, accept, sweep, diagnose, calibrate):
-        command.add_argument("--house", type=Path, help="folder with corpora/ and golden/ (found from the candidate)")
-        command.add_argument("--data", type=Path, help="folder of audio that corpora refer to but do not carry")
-        command.add_argument("--work", type=Path, default=Path(".voxgate"), help="work folder (default: .voxgate)")
+    for command in (plan, placement, accept):
+        house_options(command)
+    advice_command.add(commands)
 
     history = commands.add_parser("history", help="what a candidate's figures did over its runs")
     history.add_argument("candidate", help="its name")
@@ -142,7 +114,7 @@ def _plan(options: argparse.Namespace) -> None:
     from harness.plan import plan
     from harness.report.summary import plan_table
 
-    candidate, run = _opened(options, "plan")
+    candidate, run = opened(options, "plan")
     count = len(run.conditions(candidate))
     entries = [
         entry
@@ -162,7 +134,7 @@ def _baseline_accept(options: argparse.Namespace) -> None:
             "baseline accept refuses under CI: a release is accepted by a person, in a commit. Run it locally."
         )
     records = read(options.work)
-    candidate, run = _opened(options, "baseline")
+    candidate, run = opened(options, "baseline")
     for line in accept(records, candidate, run, Asked(tuple(options.build), options.without_board, options.restart)):
         print(line)
 
@@ -190,11 +162,11 @@ def _placement(options: argparse.Namespace) -> None:
     from harness.report import placement
     from harness.targets.registry import known_target
 
-    candidate, run = _opened(options, "placement")
+    candidate, run = opened(options, "placement")
     run.toolchains = options.toolchains == "auto"
     for name in options.target:
         known_target(name, "--target", ASK_DOCTOR)
-    run.say = _say
+    run.say = say
     builds = placement.place_all(run, candidate, options.target)
     if options.json:
         print(json.dumps(placement.as_json(candidate, builds), indent=1))
@@ -203,95 +175,6 @@ def _placement(options: argparse.Namespace) -> None:
         print("\n".join(placement.conclusions(candidate, builds)))
     if not any(placed.artifact for placed in builds):
         raise Unsupported(f"no placement of {candidate.name} is known here. {ASK_DOCTOR}")
-
-
-def _sweep(options: argparse.Namespace) -> None:
-    from harness.cache import disk_error
-    from harness.sweep.pareto import plot
-    from harness.sweep.recommend import as_toml
-    from harness.sweep.sweep import RECORD, sweep
-    from harness.sweep.table import table, words
-    from harness.targets.registry import known_target
-
-    for name in options.target:
-        known_target(name, "--target", ASK_DOCTOR)
-    candidate, run = _opened(options, "sweep")
-    run.toolchains, run.rounds, run.seed = options.toolchains == "auto", options.rounds, options.seed
-    run.say = _say
-    found = sweep(run, candidate, list(dict.fromkeys(options.target)))
-    folder = run.folder / candidate.name
-    try:
-        (folder / "pareto.png").write_bytes(plot(found.points, f"{candidate.name}: recipes"))
-        (folder / "recommended.toml").write_text(as_toml(candidate.name, found.choices), encoding="utf-8")
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    print_table(table(found))
-    print("\n".join(words(found)))
-    print(f"{found.seconds:.0f} s; all figures: {folder / f'{RECORD}.json'}, plot: {folder / 'pareto.png'}")
-    print(f"review, then paste into model.toml: {folder / 'recommended.toml'}")
-
-
-def _say(text: str) -> None:
-    print(f"voxgate: {text}", file=sys.stderr, flush=True)
-
-
-def _diagnose(options: argparse.Namespace) -> None:
-    from harness.diagnose import diagnose
-    from harness.report import diagnosis
-
-    candidate, run = _opened(options, "diagnose")
-    run.toolchains = options.toolchains == "auto"
-    run.say = _say
-    told = []
-    for recipe in _recipes(candidate, options.recipe):
-        try:
-            told.append(diagnose(run, candidate, recipe, slice_id=options.slice, seconds=options.seconds))
-        except (ToolchainError, Unsupported) as lack:
-            if options.recipe:
-                raise
-            run.say(f"no diagnosis of {recipe.id}: {lack}")
-    if not told:
-        raise Unsupported(f"no build of {candidate.name} can be diagnosed here. {ASK_DOCTOR}")
-    if options.json:
-        print(json.dumps([each.as_json() for each in told], indent=1))
-        return
-    for each in told:
-        for table in diagnosis.tables(each):
-            print_table(table)
-            print()
-        print("\n".join(diagnosis.rest(each)))
-
-
-def _calibrate(options: argparse.Namespace) -> None:
-    from harness.report import diagnosis
-
-    candidate, run = _opened(options, "calibrate")
-    found: dict[str, list[Recipe]] = {}
-    for recipe in _recipes(candidate, options.recipe):
-        if recipe.calibrated:  # recipes that share a calibration share its table
-            key = recipe.calibration.model_copy(update={"algorithm": "minmax"})
-            found.setdefault(key.model_dump_json(), []).append(recipe)
-    if not found:
-        raise CandidateError(f"{candidate.name} has no int8 recipe among those asked for: nothing is calibrated.")
-    told = []
-    for recipes in found.values():
-        coverage, chosen = run.coverage(candidate, recipes[0]), run.calibration(candidate, recipes[0])
-        warnings = [*chosen.warnings, *coverage.doubts]
-        names = [recipe.id for recipe in recipes]
-        told.append({"recipes": names, **coverage.as_json(), "clips": len(chosen.clips), "warnings": warnings})
-        if not options.json:
-            print(
-                f"{candidate.name}, {', '.join(names)}: {len(chosen.clips)} clips, seed {recipes[0].calibration.seed}"
-            )
-            print_table(diagnosis.coverage_table(coverage))
-            print("\n".join((*diagnosis.absent(coverage), *(f"warning: {each}" for each in warnings))))
-    if options.json:
-        print(json.dumps(told, indent=1))
-
-
-def _recipes(candidate: Candidate, wanted: Sequence[str]) -> list[Recipe]:
-    """The recipes named, or all. Raises CandidateError with the nearest name."""
-    return [candidate.recipe(name) for name in wanted] if wanted else list(candidate.recipes)
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -305,24 +188,6 @@ def _doctor(options: argparse.Namespace) -> None:
         print(json.dumps(doctor.as_json(registry(), names), indent=1))
     else:
         print_table(doctor.table(registry(), names))
-
-
-def _opened(options: argparse.Namespace, stage: str) -> tuple[Candidate, Run]:
-    """The candidate of a folder, checked, and a run of its own below the work folder."""
-    from harness.cache import Cache
-    from harness.candidate import load
-    from harness.run import Run
-
-    folder = options.candidate.resolve()
-    candidate = load(folder, options.house or _house(folder))
-    work = options.work.absolute()  # builds run elsewhere, in folders of their own
-    run = Run(folder=work / stage, cache=Cache(work / "cache"), data=options.data)
-    run.ready(candidate)
-    return candidate, run
-
-
-def _house(folder: Path) -> Path:
-    return folder.parent.parent if folder.parent.name == "models" else folder.parent
 
 
 def _corpus_build(options: argparse.Namespace) -> None:

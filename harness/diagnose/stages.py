@@ -27,13 +27,13 @@ def examine(case: Case, calibration: Features) -> tuple[Stage, ...]:
     rows = [_stage(case, "float ONNX", Evidence.HOST, case.sample.reference)]
     if converted is not None:
         rows.append(_stage(case, f"float path of {case.recipe.target}", evidence, converted))
-    if here is not None and case.recipe.precision == "int8":
+    if here is not None and case.recipe.calibrated:
         rows.append(_stage(case, "quantized by onnxruntime, in float arithmetic", Evidence.HOST, here))
     rows.append(_stage(case, f"{case.recipe.id} on {board.name}", evidence, case.tested))
     _placement(case, here)  # first: a float path realised in int8 is no conversion's fault
     if converted is not None and not case.sure():
         _conversion(case, converted, here)
-    if case.recipe.precision == "int8" and not case.sure():
+    if case.recipe.calibrated and not case.sure():
         _board(case, here)
     return tuple(rows)
 
