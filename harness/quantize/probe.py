@@ -169,8 +169,8 @@ def _activations(model: Path, windows: Array) -> dict[str, Array]:
 def run_plain(model: Path, windows: Array) -> Array:
     """Logits of an ONNX file as it is written: nothing fused, no integer kernel, a QDQ pair rounds and no more.
 
-    With its optimizer on, leaving one Conv in float was seen to lose more than int8 (10.9 dB to 2.0, 2.6 and 5.0; without
-    it 10.8 to 11.0). That it quantizes such weights anew, one scale for all channels, is likely and was not shown.
+    With its optimizer on, leaving one Conv in float was seen to lose more than int8: 10.9 dB to 2.0, 2.6 and 5.0;
+    without it 10.8 to 11.0. That it quantizes such weights anew, one scale for all channels, is likely and not shown.
     """
     import onnxruntime
 
