@@ -28,9 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names are UTF-8, a terminal need not be
     try:
         options.call(options)
+        sys.stdout.flush()
     except VoxgateError as error:
         print(f"voxgate: {error}", file=sys.stderr)
         return FAULT
+    except BrokenPipeError:  # whoever read has enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("voxgate: interrupted; finished parts are kept", file=sys.stderr)
         return FAULT

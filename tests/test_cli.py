@@ -163,6 +163,12 @@ def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkey
     assert "interrupted" in fault(capsys, "toolchain", "install", "rk3588")
 
 
+def test_a_reader_that_has_enough_is_no_traceback(tmp_path: Path) -> None:
+    command = f'{sys.executable} -c "{COMMAND}" doctor --json | true'
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_plan_of_the_shipped_candidate_prints_what_can_be_decided(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "plan", str(SHIPPED), "--work", str(tmp_path)],
