@@ -87,7 +87,10 @@ CASES: dict[str, tuple[Spoil, list[str]]] = {
     ),
     "a unit no target has": (
         toml_edit('precision = "int8"', 'precision = "int4"'),
-        ["model.toml: recipe.0.precision: Input should be 'fp32', 'fp16' or 'int8'"],
+        [
+            "model.toml: recipe.0.precision: Input should be 'fp32', 'fp16', 'int16', 'int8', 'int8-dynamic' or "
+            "'int8-weight-only'"
+        ],
     ),
 }
 

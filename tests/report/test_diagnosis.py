@@ -76,7 +76,7 @@ def test_lines_are_read_from_the_records_and_told_below_the_verdict(tmp_path: Pa
     found = diagnosis.lines(tmp_path)
     assert list(found) == [("small", "host/int8")]
     failing = row("accuracy", "overall", candidate="small", target="host", recipe="int8", outcome=Outcome.FAIL)
-    lines = summary([failing], {}, 300, False, found).splitlines()
+    lines = summary([failing], {}, 300, False, causes=found).splitlines()
     [place] = [i for i, line in enumerate(lines) if line.startswith("DO NOT SHIP")]
     assert lines[place + 1].strip() == found["small", "host/int8"]
     assert "likely cause" not in summary([failing], {}, 300, False)
