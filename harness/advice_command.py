@@ -13,7 +13,8 @@ from harness.opened import ASK_DOCTOR, house_options, opened, say
 from harness.terminal import print_table
 
 if TYPE_CHECKING:
-    from harness.candidate import Candidate, Recipe
+    from harness.candidate import Candidate
+    from harness.recipe import Recipe
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness import __version__
 from harness.cache import Cache, Entry, digest
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets.base import OPTIONAL, Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
 
 RECORD = "artifact.json"

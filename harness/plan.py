@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.audio.corpus import Clip
-from harness.candidate import Candidate, Recipe, Since
+from harness.budgets import Since
+from harness.candidate import Candidate
 from harness.interval import nothing_flipped
+from harness.recipe import Recipe
 from harness.score.slices import Slice
 
 FEWEST_SPEAKERS = 2  # one speaker says nothing about the next

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from harness import baseline as baselines
-from harness import energy
+from harness import bench
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.clip import write_clip
@@ -23,16 +23,18 @@ from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, re
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.baseline import Baseline
 from harness.boards.lab import Lab
+from harness.budgets import Floor
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
-from harness.candidate import Candidate, Floor, Recipe
+from harness.candidate import Candidate
 from harness.energy import Energy
-from harness.errors import CandidateError, CorpusError, GoldenError, InfraError, NotMeasured, nearest
+from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, nearest
 from harness.golden import Golden, Provenance
-from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
+from harness.measure import EndToEnd, Latency, Ratio
 from harness.onnxfile import inspect
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
+from harness.recipe import Recipe
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
@@ -42,7 +44,6 @@ Value = TypeVar("Value")
 
 FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnxruntime")
 PARITY_CLIPS = 200
-TIMED_CLIPS = 64
 UNKNOWN = "unknown"
 FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
 FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
@@ -128,20 +129,20 @@ class Run:
 
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
-        return self._once(("timings", candidate.name, recipe.id), lambda: self._time(candidate, recipe))
+        return self._once(("timings", candidate.name, recipe.id), lambda: bench.timings(self, candidate, recipe))
 
     def inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
         """Inference alone: by the device's own clock where it has one, else as timed here. Raises NotMeasured."""
-        return self._once(("inference", candidate.name, recipe.id), lambda: self._inference(candidate, recipe))
+        return self._once(("inference", candidate.name, recipe.id), lambda: bench.inference(self, candidate, recipe))
 
     def side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
         """Inference times of the artifact and of the recipe's own float path, in turns. Raises NotMeasured."""
-        return self._once(("ratio", candidate.name, recipe.id), lambda: self._side_by_side(candidate, recipe))
+        return self._once(("ratio", candidate.name, recipe.id), lambda: bench.side_by_side(self, candidate, recipe))
 
     def size(self, candidate: Candidate, recipe: Recipe, part: str) -> int:
         """Bytes of ``file``, ``weights`` or ``activations`` as built, or of ``rss`` as measured. Raises NotMeasured."""
         if part == "rss":
-            return self._once(("rss", candidate.name, recipe.id), lambda: self._rss(candidate, recipe))
+            return self._once(("rss", candidate.name, recipe.id), lambda: bench.rss(self, candidate, recipe))
         size: int | None = getattr(self.artifact(candidate, recipe).sizes, part)
         if size is None:
             raise NotMeasured(
@@ -151,11 +152,11 @@ class Run:
 
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""
-        return self._once(("profile", candidate.name, recipe.id), lambda: self._profile(candidate, recipe))
+        return self._once(("profile", candidate.name, recipe.id), lambda: bench.profile(self, candidate, recipe))
 
     def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
         """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""
-        return self._once(("energy", candidate.name, recipe.id), lambda: self._energy(candidate, recipe))
+        return self._once(("energy", candidate.name, recipe.id), lambda: bench.energy_of(self, candidate, recipe))
 
     def board(self, candidate: Candidate, recipe: Recipe) -> Board:
         """Where the build runs: the lab's board for it, else the target's own here."""
@@ -355,83 +356,6 @@ class Run:
         own = registry()[recipe.target].float_recipe(recipe)
         converted = self.infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
         return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
-
-    def _time(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
-        artifact, board = self.artifact(candidate, recipe), self.board(candidate, recipe)
-        lasting = f", {self.sustain_s:g} s long" if self.sustain_s else ""
-        self.say(f"timing {candidate.name} {recipe.id} on {board.name}: {self.rounds} rounds{lasting}")
-        audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
-        taken = board.time(artifact, candidate.frontend, audio, self.rounds, self.sustain_s)
-        found = latencies(taken)
-        parts = {name: getattr(found, name).samples_ms.tolist() for name in ("total", "front", "inference", "decision")}
-        self._write_timings(candidate, recipe, "timings", board, taken.throttled, taken.vitals, parts)
-        return found
-
-    def _inference(self, candidate: Candidate, recipe: Recipe) -> Latency:
-        board = self.board(candidate, recipe)
-        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
-        found = board.times(self.artifact(candidate, recipe), windows, self.rounds)
-        if found is None:
-            return self.timings(candidate, recipe).inference
-        told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
-        self.write(f"{candidate.name}/{recipe.id}/timings", told)
-        return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
-
-    def _side_by_side(self, candidate: Candidate, recipe: Recipe) -> Ratio:
-        own, board = registry()[recipe.target].float_recipe(recipe), self.board(candidate, recipe)
-        quantized, plain = self.artifact(candidate, recipe), self.artifact(candidate, own)
-        self.say(f"timing {candidate.name} {recipe.id} against {own.id} on {board.name}: {self.rounds} rounds")
-        windows = self.features(candidate, conditions(candidate)[0])[:TIMED_CLIPS]
-        taken = board.time_in_turns(quantized, plain, windows, self.rounds)
-        parts = {name: column.tolist() for name, column in zip(("own", "float"), taken.samples_ms.T, strict=True)}
-        self._write_timings(candidate, recipe, "turns", board, taken.throttled, taken.vitals, parts)
-        return ratio(taken, candidate.budgets(recipe).confidence)
-
-    def _write_timings(
-        self,
-        candidate: Candidate,
-        recipe: Recipe,
-        name: str,
-        board: Board,
-        throttled: str,
-        vitals: dict[str, Any],
-        parts: dict[str, list[float]],
-    ) -> None:
-        about = {"name": board.name, "evidence": board.evidence.value, "identity": board.identity()}
-        about |= {"throttled": throttled, "vitals": vitals}
-        record = {"ms": parts, "board": about, "environment": environment() | board.vitals()}
-        self.write(f"{candidate.name}/{recipe.id}/{name}", record)
-
-    def _rss(self, candidate: Candidate, recipe: Recipe) -> int:
-        window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
-        return self.board(candidate, recipe).rss(self.artifact(candidate, recipe), window)
-
-    def _profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
-        found = self.board(candidate, recipe).profile(self.artifact(candidate, recipe))
-        self.write(f"{candidate.name}/{recipe.id}/profile", asdict(found))
-        return found
-
-    def _energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
-        artifact, board = self.artifact(candidate, recipe), self.board(candidate, recipe)
-        meter = board.meter(artifact)
-        self.say(f"energy of {candidate.name} {recipe.id} on {board.name} by {meter.source}")
-        audio = np.array(self.renditions(candidate, conditions(candidate)[0]).audio[:TIMED_CLIPS])
-
-        disturbed: list[str] = []
-
-        def work(seconds: float) -> int:
-            taken = board.time(artifact, candidate.frontend, audio, 1, seconds)
-            disturbed.append(taken.throttled)
-            if taken.tries > 1:  # what it took to get it back is nobody's inference
-                raise InfraError(f"{board.name} was lost while its power was measured, and is back. Run again.")
-            return taken.rounds
-
-        found = replace(energy.measure(meter, work), throttled=next(filter(None, disturbed), ""))
-        record = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(found).items()
-        }
-        self.write(f"{candidate.name}/{recipe.id}/energy", record)
-        return found
 
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}

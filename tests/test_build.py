@@ -15,9 +15,10 @@ import pytest
 from harness import build as module
 from harness.build import RECORD, artifact_key, build, load
 from harness.cache import Cache
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.candidate import load as load_candidate
 from harness.errors import ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets.base import Ability, Artifact, Board, Evidence, Features, Job, Node, Placement, Sizes, Target
 
 MODEL = """

@@ -17,7 +17,8 @@ import pytest
 from onnx import numpy_helper
 
 from harness.cache import Cache
-from harness.candidate import Recipe, find_candidates
+from harness.candidate import find_candidates
+from harness.recipe import Recipe
 from harness.run import Run
 from harness.sweep import search as searching
 from harness.sweep.point import Point, judge

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from harness.boards.address import SshAddress
-from harness.candidate import Strict
 from harness.errors import InfraError
+from harness.strict import Strict
 
 Values = npt.NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from harness.boards.address import SshAddress, beside
 from harness.boards.energy import Hwmon, Joulescope, MeterEntry, Ppk2, Tegrastats
 from harness.boards.labgrid import LabgridEntry, lease
 from harness.boards.power import CommandPower, Power
-from harness.candidate import MAX_TOML, Strict, faults
 from harness.errors import InfraError
+from harness.strict import MAX_TOML, Strict, faults
 
 Command = tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
 EMULATED = 4.0

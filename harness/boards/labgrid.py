@@ -20,8 +20,8 @@ from pydantic import Field, model_validator
 from harness.boards.address import SshAddress, beside
 from harness.boards.labgrid_session import connected, line
 from harness.boards.power import Power
-from harness.candidate import Strict
 from harness.errors import InfraError, Unsupported, nearest
+from harness.strict import Strict
 
 DEFAULT_COORDINATOR = "127.0.0.1:20408"
 # Which driver switches what an exporter offers; an environment file may name any other itself.

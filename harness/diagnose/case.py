@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.build import build
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.diagnose import probe
 from harness.diagnose.effect import Effect, Sample
 from harness.diagnose.findings import Cause, Kind, Trial
 from harness.diagnose.probe import Probe, Variant
 from harness.errors import VoxgateError
+from harness.recipe import Recipe
 from harness.run import Run
 from harness.score.slices import Slice
 from harness.targets.base import Features, Logits

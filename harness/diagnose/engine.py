@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.diagnose import layers, ranges, source, stages, upstream
 from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
@@ -17,6 +17,7 @@ from harness.diagnose.findings import Cause, Diagnosis, Stage, ranked
 from harness.errors import CorpusError
 from harness.gates import accuracy
 from harness.gates.base import Build
+from harness.recipe import Recipe
 from harness.row import Row
 from harness.run import Run, conditions
 from harness.score.keyword import Comparison, compare

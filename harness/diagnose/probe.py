@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import __version__, targets
 from harness.cache import Cache, digest
-from harness.candidate import Recipe
+from harness.recipe import Recipe
 from harness.targets.base import Features, Logits
 from harness.targets.process import Child, Limits, run_child
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.candidate import Recipe
 from harness.diagnose.case import Case
 from harness.diagnose.effect import Effect, evenly
 from harness.diagnose.findings import TOUCHES, Cause, Kind
 from harness.errors import VoxgateError
+from harness.recipe import Recipe
 from harness.run import conditions
 from harness.targets.base import Features
 from harness.targets.registry import registry

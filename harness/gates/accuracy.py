@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.candidate import Floor, Since
+from harness.budgets import Floor, Since
 from harness.gates.base import Build
 from harness.interval import Estimate
 from harness.row import Row

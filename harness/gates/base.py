@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported, VoxgateError
+from harness.recipe import Recipe
 from harness.row import Row
 from harness.verdict import Outcome
 

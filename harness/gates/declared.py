@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.gates.accuracy import gate_name
 from harness.gates.latency import QUANTILES
+from harness.recipe import Recipe
 from harness.row import SINCE, Row
 from harness.score.slices import Slice
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from harness.candidate import LatencyBudget
+from harness.budgets import LatencyBudget
 from harness.gates.base import Build
 from harness.measure import Latency, Ratio, percentile
 from harness.row import Row

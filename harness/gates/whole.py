@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from harness.candidate import Budgets
+from harness.budgets import Budgets
 from harness.errors import VoxgateError
 from harness.gates import artifact as artifacts
 from harness.gates import energy, latency

@@ -17,13 +17,14 @@ from harness import __version__
 from harness.boards.lab import Lab
 from harness.boards.lab import load as load_lab
 from harness.cache import Cache, disk_error
-from harness.candidate import Candidate, Recipe, find_candidates
+from harness.candidate import Candidate, find_candidates
 from harness.errors import Unsupported, VoxgateError
 from harness.gates.base import Build
 from harness.gates.judged import Judged
 from harness.history import History
 from harness.plan import Decidable, plan
 from harness.plugin.options import Options
+from harness.recipe import Recipe
 from harness.row import Row
 from harness.run import Run
 from harness.score.slices import Slice

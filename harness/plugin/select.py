@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.candidate import Budgets, Candidate, Recipe
+from harness.budgets import Budgets
+from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.plugin.house import House
 from harness.plugin.workers import group
+from harness.recipe import Recipe
 from harness.row import SINCE
 from harness.targets.registry import known_target
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from harness.boards.labfile import LabBoard
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.plugin.house import HOUSE, House
+from harness.recipe import Recipe
 from harness.run import build_name
 
 SPLITTING = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")

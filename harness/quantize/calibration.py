@@ -17,8 +17,8 @@ from harness.audio.conditions import CONDITIONS, render_corpus
 from harness.audio.corpus import Corpus
 from harness.audio.frontend import Features, FrontEnd
 from harness.cache import Cache, digest
-from harness.candidate import Calibration
 from harness.errors import CandidateError, nearest
+from harness.recipe import Calibration
 
 FEWEST = 100  # onnxruntime, LiteRT and RKNN all document "about 100 to 500 typical inputs"
 FEWEST_PER_LABEL = 4

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.candidate import Recipe
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize import ptq
+from harness.recipe import Recipe
 
 Array = npt.NDArray[np.float32]
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.candidate import Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize import mixed
 from harness.quantize.layout import laid
+from harness.recipe import Recipe
 
 Features = npt.NDArray[np.float32]
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.candidate import Recipe
 from harness.errors import ToolchainError
 from harness.quantize import ptq
+from harness.recipe import Recipe
 
 COMPUTE = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # what has an int8 kernel, and is therefore quantized
 RECURRENT = ("GRU", "LSTM", "RNN")  # TensorRT unrolls them into loops in float: never int8

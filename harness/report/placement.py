@@ -9,9 +9,10 @@ from typing import Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import VoxgateError
 from harness.gates.artifact import allowed
+from harness.recipe import Recipe
 from harness.row import printable
 from harness.run import Run
 from harness.targets.base import Artifact, Node

@@ -10,10 +10,11 @@ from typing import Any
 
 from harness import __version__
 from harness.cache import digest
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import VoxgateError
 from harness.gates import whole
 from harness.gates.base import Build
+from harness.recipe import Recipe
 from harness.report.conclusion import Conclusion, conclude
 from harness.row import Row
 from harness.run import Run

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.candidate import Recipe
+from harness.recipe import Recipe
 from harness.report.conclusion import interval
 from harness.row import Row, printable
 from harness.sweep.point import Point

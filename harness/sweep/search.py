@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import Unsupported, VoxgateError
+from harness.recipe import Recipe
 from harness.run import Run, conditions
 from harness.score.keyword import decisions, sqnr_db
 from harness.sweep.point import Point

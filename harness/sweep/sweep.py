@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import Unsupported
+from harness.recipe import Recipe
 from harness.row import Row
 from harness.run import FLOAT, Run
 from harness.sweep import point as points

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.build import refuse_strange
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import Unsupported
+from harness.recipe import Recipe
 from harness.targets.base import Target
 
 # The plainest first: where two recipes serve alike, the earlier is recommended.

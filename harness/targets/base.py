@@ -20,8 +20,9 @@ import numpy.typing as npt
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards.clock import Stages, Turns, stages, turns
 from harness.boards.energy import Meter
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import NotMeasured, Unsupported
+from harness.recipe import Recipe
 
 Logits = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]

@@ -19,9 +19,10 @@ import numpy as np
 
 from harness.boards import coral
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import CandidateError, ToolchainError, Unsupported, VoxgateError
 from harness.quantize import ptq
+from harness.recipe import Recipe
 from harness.targets import edgetpu_compiler, edgetpu_map, edgetpu_rules, tflite_file, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Progress, Sizes, Target
 from harness.targets.process import Child, Limits, run_child

@@ -16,9 +16,10 @@ import numpy as np
 
 from harness.boards.local import LocalBoard
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.quantize import mixed, ptq
+from harness.recipe import Recipe
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, Placement, Sizes, Target
 from harness.targets.process import Child, Limits, run_child
 

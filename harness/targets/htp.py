@@ -15,10 +15,11 @@ import numpy as np
 from harness.boards import hosted
 from harness.boards.htp import WORKER, HtpEmulator
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize.ptq import ORT_ALGORITHMS, need_windows
+from harness.recipe import Recipe
 from harness.targets import htp_binary, htp_graph, htp_log, htp_placement, htp_socs, hub_profile, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
 

@@ -18,9 +18,10 @@ import numpy as np
 from harness.boards import tegra
 from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.quantize import ptq, trt
+from harness.recipe import Recipe
 from harness.targets import toolchain, trt_engine, trt_inspector, trt_log, trt_provider, trt_versions
 from harness.targets.base import (
     NOWHERE,

@@ -17,10 +17,11 @@ import onnx
 from harness.boards.aimet import TOOLCHAIN, WORKER, AimetSimulation
 from harness.boards.rb5 import VARIABLE, Rb5Board, attached, is_named
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import InfraError, ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.quantize.ptq import need_windows
+from harness.recipe import Recipe
 from harness.targets import diagview, snpe, toolchain, v66_rules
 from harness.targets.base import Ability, Artifact, Board, Job, Placement, Progress, Sizes, Target
 

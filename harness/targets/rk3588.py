@@ -14,10 +14,11 @@ import numpy as np
 
 from harness.boards.emulator import ENVIRONMENT, WORKER, RknnSimulator
 from harness.cache import digest, sources
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.quantize import mixed
+from harness.recipe import Recipe
 from harness.targets import rknn_table, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.candidate import Recipe
 from harness.quantize import ptq
+from harness.recipe import Recipe
 from harness.targets.base import Artifact, Evidence, Features, Node, Placement, Sizes
 from tests.loopback import Loopback, serving
 from tests.targets.models import ds_cnn

@@ -12,9 +12,9 @@ import pytest
 
 from harness.boards import coral
 from harness.boards.local import LocalBoard
-from harness.candidate import Recipe
 from harness.errors import InfraError, ToolchainError, Unsupported
 from harness.quantize import ptq
+from harness.recipe import Recipe
 from harness.targets.base import Artifact, Evidence, Features, Node, Placement, Sizes
 from tests.targets.coral import beside, runtime, stand_for_compiled, usb
 from tests.targets.models import ds_cnn

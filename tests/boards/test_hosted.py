@@ -13,8 +13,8 @@ import pytest
 
 from harness.boards import hosted
 from harness.boards.hosted import CHOICE, CONFIG, TOKEN, HostedDevice, Hub
-from harness.candidate import Recipe
 from harness.errors import NotMeasured, ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Node, Placement, Sizes
 from harness.targets.htp import Htp

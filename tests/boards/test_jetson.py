@@ -13,8 +13,9 @@ import pytest
 from harness.boards import tegra
 from harness.boards.jetson import JetsonBoard
 from harness.cache import Cache
-from harness.candidate import Recipe, find_candidates
+from harness.candidate import find_candidates
 from harness.errors import InfraError, NotMeasured, ToolchainError
+from harness.recipe import Recipe
 from harness.run import Run
 from harness.targets.base import Artifact, Evidence, Placement, Sizes
 from tests import jetson_board

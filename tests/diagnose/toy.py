@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 
 from harness.boards.runtimes import open_model
-from harness.candidate import Candidate, Recipe
+from harness.candidate import Candidate
 from harness.quantize import ptq
+from harness.recipe import Recipe
 from harness.targets.base import (
     Ability,
     Artifact,

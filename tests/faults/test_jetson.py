@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from harness.candidate import Recipe
 from harness.quantize import ptq, trt
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from tests.house import SHIPPED, Gate, edit
 from tests.targets.models import gru

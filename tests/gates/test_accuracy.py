@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.candidate import Floor
+from harness.budgets import Floor
 from harness.gates.accuracy import floors, judge, sane
 from harness.score.keyword import Comparison
 from harness.score.slices import Slice, cells, margins

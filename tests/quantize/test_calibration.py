@@ -13,9 +13,9 @@ from harness.audio.clip import Clip
 from harness.audio.corpus import Corpus
 from harness.audio.frontend import FrontEnd
 from harness.cache import Cache
-from harness.candidate import Calibration
 from harness.errors import CandidateError, CorpusError
 from harness.quantize.calibration import calibrate, choose, doubts
+from harness.recipe import Calibration
 
 RATE = 16000
 LABELS = ("yes", "no")

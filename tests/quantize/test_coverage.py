@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.audio.clip import Clip
-from harness.candidate import Calibration
 from harness.quantize.calibration import CalibrationSet, choose, spread
 from harness.quantize.coverage import cover, loudness, overlaps
+from harness.recipe import Calibration
 
 RANDOM = np.random.default_rng(0)
 ACCENTS, LABELS = ("de", "ja"), ("yes", "no")

@@ -9,11 +9,11 @@ import pytest
 
 from harness.boards.runtimes import open_model
 from harness.cache import Cache
-from harness.candidate import Recipe
 from harness.diagnose import probe
 from harness.diagnose.probe import Variant
 from harness.errors import ToolchainError
 from harness.quantize import probe as probes
+from harness.recipe import Recipe
 from tests.faults.surgery import imbalance
 from tests.house import SHIPPED
 

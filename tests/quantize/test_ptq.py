@@ -9,10 +9,10 @@ import pytest
 from onnxruntime import quantization
 
 from harness.boards.runtimes import open_model
-from harness.candidate import Recipe
 from harness.errors import ToolchainError, Unsupported
 from harness.quantize import ptq
 from harness.quantize.mixed import WEIGHTED, WEIGHTED_OPS
+from harness.recipe import Recipe
 from harness.targets import ort_graph, tflite_file
 from harness.targets.base import Features
 from tests.targets.models import ds_cnn

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.candidate import Recipe
 from harness.errors import ToolchainError
 from harness.quantize import ptq, trt
+from harness.recipe import Recipe
 from tests.targets.models import Graph, ds_cnn, gru, recurrent, transposed
 
 WINDOWS = np.random.default_rng(1).standard_normal((16, 49, 10)).astype(np.float32)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from report.rows import row, run
 
-from harness.candidate import Recipe
 from harness.errors import CorpusError, GoldenError
 from harness.plugin.record import sentence
+from harness.recipe import Recipe
 from harness.report.allure import performance, placement_csv, placement_html
 from harness.report.environment import CATEGORIES, executor, write_environment
 from harness.targets.base import Artifact, Evidence, Node, Placement, Sizes

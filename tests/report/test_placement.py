@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import ToolchainError
+from harness.recipe import Recipe
 from harness.report.placement import Placed, as_json, conclusions, place_all, table
 from harness.run import Run
 from harness.targets.base import Artifact, Evidence, Node, Placement, Sizes

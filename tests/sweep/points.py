@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.candidate import Recipe
+from harness.recipe import Recipe
 from harness.row import Row
 from harness.sweep.point import Point
 from harness.targets.base import Sizes

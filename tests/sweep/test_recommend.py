@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.candidate import Recipe
+from harness.recipe import Recipe
 from harness.sweep.pareto import front, plot
 from harness.sweep.point import Point
 from harness.sweep.recommend import as_toml, choose

@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
+from harness.recipe import Recipe
 from harness.targets import htp as target_module
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Features, Job, Logits

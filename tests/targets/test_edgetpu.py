@@ -15,8 +15,9 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import numpy_helper
 
 from harness.boards import coral
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets import edgetpu, edgetpu_map, tflite_file, toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job
 from harness.targets.edgetpu import EdgeTpu

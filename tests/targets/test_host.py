@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import CandidateError, ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.host import Host
 from tests.targets.models import ds_cnn

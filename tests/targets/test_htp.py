@@ -13,8 +13,8 @@ import pytest
 
 from harness.boards import hosted
 from harness.build import refuse_strange
-from harness.candidate import Recipe
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from harness.targets.base import Evidence, Features
 from harness.targets.htp import Htp

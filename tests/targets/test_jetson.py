@@ -18,9 +18,10 @@ import pytest
 
 from harness.boards import tegra
 from harness.build import artifact_key
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import NotMeasured, ToolchainError, Unsupported
 from harness.quantize import ptq, trt
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job
 from harness.targets.jetson import Jetson

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.candidate import Recipe
 from harness.quantize import ptq
+from harness.recipe import Recipe
 from harness.targets import ort_graph
 from tests.targets.models import ds_cnn
 

@@ -16,9 +16,10 @@ import pytest
 from harness.boards import aimet as aimet_board
 from harness.boards import rb5 as boards
 from harness.boards.aimet import AimetSimulation
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import inspect
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.rb5 import Rb5, weight_bytes

@@ -13,8 +13,9 @@ import onnxruntime
 import pytest
 
 from harness.boards import emulator
-from harness.candidate import Candidate, Recipe, load
+from harness.candidate import Candidate, load
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
+from harness.recipe import Recipe
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.rk3588 import Rk3588

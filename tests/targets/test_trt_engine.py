@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.candidate import Recipe
 from harness.errors import ToolchainError
 from harness.quantize import ptq
 from harness.quantize.trt import COMPUTE, OPTIONS
+from harness.recipe import Recipe
 from harness.targets.base import Evidence, Node, Placement
 from harness.targets.trt_engine import DTYPES, WIDER, Graph, Heard, Layer, Tensor, dtype_of, placement, read_graph
 from tests.targets.models import ds_cnn, half_quantized

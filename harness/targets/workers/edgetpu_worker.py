@@ -67,8 +67,8 @@ def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, flo
     """Float .tflite to int8, its own fidelity checked before, and that of the result after."""
     import numpy as np
 
-    from harness.candidate import Recipe
     from harness.quantize import ptq
+    from harness.recipe import Recipe
     from harness.targets import tflite_file
 
     recipe = Recipe.model_validate(request["recipe"])

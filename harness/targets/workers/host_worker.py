@@ -19,8 +19,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     """Quantize ``source`` to ``file`` where a calibration is given, and read what the runtime makes of it."""
     import numpy as np
 
-    from harness.candidate import Recipe
     from harness.quantize import mixed, ptq
+    from harness.recipe import Recipe
 
     source, file = Path(request["source"]), Path(request["file"])
     recipe = Recipe.model_validate(request["recipe"])

@@ -49,8 +49,8 @@ def _one(variant: dict[str, Any], prepared: Path, windows: Any, found: Any, plac
     import numpy as np
 
     from harness.boards.runtimes import open_model
-    from harness.candidate import Recipe
     from harness.quantize import probe as probes
+    from harness.recipe import Recipe
 
     kept = {part for layer in found if layer.name in variant["floats"] for part in layer.parts}
     calibration = np.load(place.parent / variant["calibration"], allow_pickle=False)

@@ -17,8 +17,8 @@ from typing import Any
 def prepare(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
-    from harness.candidate import Recipe
     from harness.quantize import trt
+    from harness.recipe import Recipe
 
     recipe = Recipe.model_validate(request["recipe"])
     calibration = np.load(folder / "calibration.npy", allow_pickle=False)
