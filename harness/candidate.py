@@ -24,12 +24,12 @@ MAX_MODEL = 256 * 1024 * 1024
 
 
 class Head(Strict):
+    """What candidates of every task say of themselves. ``labels`` name the model's outputs in their order."""
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    task: Literal["keyword"]
     model: str = "model.onnx"
     tflite: str | None = None
-    labels: tuple[str, ...] = Field(min_length=2)
-    background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
+    labels: tuple[str, ...] = Field(min_length=1)
     corpus: str
     unseen_accents: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()  # empty: every condition of the house
@@ -42,8 +42,16 @@ class Head(Strict):
         return self
 
 
+class KeywordHead(Head):
+    """One decision a window: the label of its greatest output."""
+
+    task: Literal["keyword"]
+    labels: tuple[str, ...] = Field(min_length=2)
+    background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
+
+
 class ModelToml(Strict):
-    candidate: Head
+    candidate: KeywordHead
     frontend: FrontEnd
     recipe: tuple[Recipe, ...] = Field(min_length=1)
     allow: tuple[Allow, ...] = ()
@@ -51,7 +59,7 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-MODELS = (ModelToml, Head, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
+MODELS = (ModelToml, KeywordHead, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,7 @@ class Candidate:
 
     folder: Path
     house: Path
-    head: Head
+    head: KeywordHead
     frontend: FrontEnd
     recipes: tuple[Recipe, ...]
     allow: tuple[Allow, ...]
@@ -70,6 +78,10 @@ class Candidate:
     @property
     def name(self) -> str:
         return self.head.name
+
+    @property
+    def task(self) -> str:
+        return self.head.task
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.task("keyword")
+
 
 def test_sanity(judged, record):
     record(judged.sanity())

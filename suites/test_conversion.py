@@ -6,6 +6,8 @@ import pytest
 
 from harness.gates import artifact as gates
 
+pytestmark = pytest.mark.task("keyword")
+
 
 @pytest.mark.gate("parity")
 def test_parity(build, parity, record):

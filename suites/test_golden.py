@@ -6,6 +6,8 @@ import pytest
 
 from harness.gates import stored
 
+pytestmark = pytest.mark.task("keyword")
+
 
 def test_golden(candidate, house, run, golden, record):
     changes = run.golden_changes(candidate)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.task("keyword")
+
 
 @pytest.mark.gate("regression")
 def test_step(judged, slice_id, record):

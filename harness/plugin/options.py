@@ -150,6 +150,7 @@ def add_markers(config: pytest.Config) -> None:
     for name, target in targets.items():
         config.addinivalue_line("markers", f"{name}: {target.title}")
     config.addinivalue_line("markers", "xdist_group(name): tests of one board, run by one worker (pytest-xdist)")
+    config.addinivalue_line("markers", "task(*names): judges the candidates of these tasks only (voxgate)")
     config.addinivalue_line("markers", "gate(name): one test for each slice with a limit for this gate (voxgate)")
 
 

@@ -5,7 +5,7 @@ Parameters are plain strings, because Allure's history of a test hangs on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -28,12 +28,13 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
         return
     marker = metafunc.definition.get_closest_marker("gate")
     gate = marker.args[0] if marker else None
+    candidates = _of_task(metafunc, house)
     if "recipe" not in names:
-        _parametrize_golden(metafunc, house)
+        _parametrize_golden(metafunc, house, candidates)
         return
     columns = ("candidate", "target", "recipe", *(["slice_id"] if "slice_id" in names else []))
     params = []
-    for candidate, recipe in _builds(house, gate):
+    for candidate, recipe in _builds(house, candidates, gate):
         base = (candidate.name, recipe.target, recipe.name)
         for values in _rows(house, candidate, recipe, gate) if "slice_id" in names else [()]:
             marks = _marks(house, candidate, recipe)
@@ -41,11 +42,17 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
 
 
-def _parametrize_golden(metafunc: pytest.Metafunc, house: House) -> None:
+def _of_task(metafunc: pytest.Metafunc, house: House) -> list[Candidate]:
+    """The candidates that a test's ``task`` marker is about; all of them without one."""
+    marker = metafunc.definition.get_closest_marker("task")
+    return [each for each in house.candidates.values() if marker is None or each.task in marker.args]
+
+
+def _parametrize_golden(metafunc: pytest.Metafunc, house: House, candidates: Sequence[Candidate]) -> None:
     """Tests of golden have no target of their own: they carry the mark of every target of the candidate."""
     sliced = "slice_id" in metafunc.fixturenames
     params = []
-    for candidate in house.candidates.values():
+    for candidate in candidates:
         targets = sorted({known_target(recipe.target, candidate.name).name for recipe in candidate.recipes})
         marks = [getattr(pytest.mark, target) for target in targets]
         for values in _floors(house, candidate, "golden") if sliced else [()]:
@@ -61,8 +68,8 @@ def _floors(house: House, candidate: Candidate, of: str) -> Iterator[tuple[str]]
         yield (NO_SLICE,)
 
 
-def _builds(house: House, gate: str | None) -> Iterator[tuple[Candidate, Recipe]]:
-    for candidate in house.candidates.values():
+def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> Iterator[tuple[Candidate, Recipe]]:
+    for candidate in candidates:
         paths = set()
         for recipe in candidate.recipes:
             known_target(recipe.target, candidate.name)
