@@ -47,4 +47,6 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
         found.add(("latency", "inference over float, p50"))
     if budgets.layers is not None:
         found.add(("placement", "layers"))
+    if budgets.partitions is not None:
+        found.add(("placement", "partitions"))
     return found | {("footprint", part) for part, key in SIZES.items() if getattr(budgets, key) is not None}
