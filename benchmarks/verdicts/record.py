@@ -1,11 +1,13 @@
 """Decisions of ``commands`` under other seeds, recorded once so that hundreds of repeats need no audio.
 
-``python -m benchmarks.verdicts.record [CACHE] [SEEDS] [HEADS]`` writes two files into ``data/``:
+``python -m benchmarks.verdicts.record [CACHE] [SEEDS] [HEADS] [BLOCKS]`` writes three files into ``data/``:
 
 - ``reseeded.npz``: what the float model and its host/int8 build decide on every test clip under the noisy conditions,
   each rendered with SEEDS other seeds (noise, talkers, positions, gains drawn anew).
 - ``retrained.npz``: what HEADS float models decide under all conditions that share the shipped convolutions and have a
   last layer trained from nothing on calibration clips, each with its own seed, start and four fifths of the speakers.
+- ``timed.npz``: milliseconds of one inference of host/int8 and of its float path, in turns, in BLOCKS short runs on a
+  machine that did other work meanwhile.
 
 Decisions are stored as 0 for right, else 1 + the label decided.
 """
@@ -13,6 +15,7 @@ Decisions are stored as 0 for right, else 1 + the label decided.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +30,13 @@ from harness.boards.runtimes import open_model
 from harness.cache import Cache
 from harness.candidate import Candidate, find_candidates
 from harness.run import FLOAT, Run, conditions
+from harness.targets.registry import registry
 
 CHECKOUT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("data")
 BUILD = "host/int8"
 STEPS, RATE, DECAY = 400, 0.05, 1e-4  # of the last layer's training: full batches, Adam
+ROUNDS, PAUSE_S = 200, 2.0  # of one block of timings; between two
 KEPT = 0.8  # of the calibration speakers, for each of the retrained
 
 Codes = npt.NDArray[np.uint8]
@@ -124,11 +129,24 @@ def softmax_regression(
     return plain.astype(np.float32), (weight[-1] - middle @ plain).astype(np.float32)
 
 
-def main(cache: str = ".voxgate/cache", seeds: str = "20", heads: str = "40") -> None:
+def timed(run: Run, candidate: Candidate, blocks: int, path: Path) -> None:
+    recipe = candidate.recipe(BUILD)
+    board, own = run.board(candidate, recipe), registry()["host"].float_recipe(recipe)
+    quantized, plain = run.artifact(candidate, recipe), run.artifact(candidate, own)
+    windows = run.features(candidate, "clean")[:64]
+    found = []
+    for _ in range(blocks):
+        found.append(board.time_in_turns(quantized, plain, windows, ROUNDS).samples_ms)
+        time.sleep(PAUSE_S)
+    np.savez_compressed(path, allow_pickle=False, timed=np.array(found, np.float32))
+
+
+def main(cache: str = ".voxgate/cache", seeds: str = "10", heads: str = "40", blocks: str = "60") -> None:
     [candidate] = [each for each in find_candidates([CHECKOUT]) if each.name == "commands"]
     run = Run(folder=Path(cache).parent / "recorded", cache=Cache(Path(cache)), toolchains=False, say=print)
     truth = np.array([candidate.labels.index(clip.label) for clip in run.clips(candidate)], np.intp)
     DATA.mkdir(exist_ok=True)
+    timed(run, candidate, int(blocks), DATA / "timed.npz")
     retrained(run, candidate, truth, int(heads), DATA / "retrained.npz")
     reseeded(run, candidate, truth, int(seeds), DATA / "reseeded.npz")
 
