@@ -144,7 +144,7 @@ clips is about as strong as the interval: pairing is what counts, and the interv
 
 {blocks} recorded blocks of {rounds} inferences of int8 and float in turns, on a machine that did other work
 meanwhile; every inference slowed down by so much. `in turns` is the gate `slowdown`, against the usual ratio to
-float; `compare-fail` compares a block's mean with another's. Thresholds: 5 %, and the one that lets one A/A
+float; `compare-fail` compares a figure of one block with another's. Thresholds: 5 %, and the one that lets one A/A
 comparison in twenty FAIL.
 
 | gate | threshold | false FAIL | n | catches with {power:.0%} |

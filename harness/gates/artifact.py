@@ -96,7 +96,7 @@ def partitions(build: Build, artifact: Artifact) -> Row:
     if placed.partitions is None:
         raise NotMeasured(
             f"partitions of {build.candidate.name} on {build.recipe.id}: not measured: "
-            f"{placed.source or 'its toolchain'} does not tell them; remove partitions from its budgets, or limit layers."
+            f"{placed.source or 'its toolchain'} does not tell; remove partitions from its budgets, or limit layers."
         )
     row = _at_most(_placed(build, artifact), "placement", "partitions", placed.partitions, limit, "partitions", 1)
     off = Counter(f"{node.op} on {node.where}" for node in placed.fallbacks)
