@@ -16,7 +16,7 @@ from benchmarks.verdicts import pages, power, quiet
 from benchmarks.verdicts.record import CHECKOUT
 from benchmarks.verdicts.recorded import data, recorded
 
-REPEATS, QUICK = 300, 30
+REPEATS, QUICK = 300, 10
 POWER_REPEATS, POWER_QUICK = 200, 20
 
 

@@ -141,7 +141,7 @@ def timed(run: Run, candidate: Candidate, blocks: int, path: Path) -> None:
     np.savez_compressed(path, allow_pickle=False, timed=np.array(found, np.float32))
 
 
-def main(cache: str = ".voxgate/cache", seeds: str = "10", heads: str = "40", blocks: str = "60") -> None:
+def main(cache: str = ".voxgate/cache", seeds: str = "6", heads: str = "40", blocks: str = "60") -> None:
     [candidate] = [each for each in find_candidates([CHECKOUT]) if each.name == "commands"]
     run = Run(folder=Path(cache).parent / "recorded", cache=Cache(Path(cache)), toolchains=False, say=print)
     truth = np.array([candidate.labels.index(clip.label) for clip in run.clips(candidate)], np.intp)

@@ -17,9 +17,19 @@ Written by `python -m tox run -e faults`; do not edit.
 Every fault is put into a copy of a healthy small house (the shipped `commands` model, four accents, {conditions}),
 judged by the real gates through the engine, and diagnosed where the suites would. *Caught* is FAIL of every gate and
 slice that the fault declares (another verdict where the table says so), and PASS of those it must not touch: there it
-would hide. *Named right* is the declared cause, first, with the words it must say. `silicon` is a target of the zoo's
-own: real int8 arithmetic, with a toolchain, a board and a clock that err as they are told to. No vendor's silicon is
-in it.
+would hide. *Named right* is the declared cause, first, with the words it must say: by the diagnosis, or by the gate's
+own row where nothing is diagnosed (placement, latency, memory, releases, what is refused). Faults of outputs and time
+are of `silicon`, a target of the zoo's own: real int8 arithmetic, with a toolchain, a board and a clock that err as
+they are told to. No vendor's silicon is in it. A fault of the silicon is named `board` whether its toolchain or its
+board errs: from outside they cannot be told apart.
+
+**In sample.** Harness and zoo were made by the same hands, and these figures are those after mending. Of the first 65
+faults judged, 60 were caught and 57 named right. Of the five missed, four were changed to do more harm (they stayed
+within the limits, or in the range INCONCLUSIVE is for; one of the four by the shipped, stricter SQNR limit), one was no
+fault (a float layer the recipe asks for). Two of the three named wrong made the diagnosis better (outputs that are not
+finite are always looked at; the best front end of many is told on the whole sample), one fault had destroyed the model.
+Before that, three faults showed gates that did not exist: partitions, a leak of a few KiB an inference, a cached build
+that is another's.
 
 """
 
