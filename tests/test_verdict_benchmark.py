@@ -77,6 +77,11 @@ def test_a_rate_has_the_exact_interval() -> None:
     assert Rate("x", 300, 3, 0, ("drop",)).interval == pytest.approx((0.00207, 0.02894), abs=1e-5)
 
 
+def test_rates_of_all_kinds_are_one_rate() -> None:
+    found = quiet.together([Rate("a", 100, 0, 3, ()), Rate("b", 100, 1, 0, ("accuracy",))])
+    assert (found.repeats, found.failed, found.open, found.gates) == (200, 1, 3, ("accuracy",))
+
+
 def test_a_curve_reaches_its_power_between_two_drops() -> None:
     assert power.reached((1, 2, 3), np.array([0.1, 0.8, 1.0])) == pytest.approx(2.5)
     assert math.isnan(power.reached((1, 2, 3), np.array([0.1, 0.2, 0.3])))
@@ -93,14 +98,14 @@ def test_clips_needed_lie_on_the_line_between_what_was_tried() -> None:
 
 
 def test_a_gate_that_needs_less_than_twice_the_clips_is_not_good_enough() -> None:
-    rates = [Rate("x", 300, 0, 0, ())]
+    quiet_one = Rate("x", 300, 0, 0, ())
     paired = [curve("paired", 100, 4.0), curve("paired", 400, 2.0)]
     far = [curve("unpaired threshold", 1000, 4.0), curve("unpaired threshold", 4000, 2.0)]
     near = [curve("unpaired threshold", 150, 4.0), curve("unpaired threshold", 600, 2.0)]
-    assert pages.good(rates, paired + far)
-    assert not pages.good(rates, paired + near)
-    assert not pages.good(rates, paired)
-    assert not pages.good([Rate("x", 300, 4, 0, ("drop",))], paired + far)
+    assert pages.good(quiet_one, paired + far)
+    assert not pages.good(quiet_one, paired + near)
+    assert not pages.good(quiet_one, paired)
+    assert not pages.good(Rate("x", 300, 4, 0, ("drop",)), paired + far)
 
 
 def test_the_harm_is_as_large_as_asked_for(whole: Recorded) -> None:

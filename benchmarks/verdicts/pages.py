@@ -54,10 +54,10 @@ def gains(curves: Sequence[Curve]) -> list[float]:
     return [gain for gain in found if math.isfinite(gain)]
 
 
-def good(rates: Sequence[Rate], curves: Sequence[Curve]) -> bool:
+def good(rate: Rate, curves: Sequence[Curve]) -> bool:
+    """Whether health is quiet enough, and pairing worth its clips. ``rate`` is that of all kinds together."""
     found = gains(curves)
-    quiet = sum(rate.failed for rate in rates) <= ALLOWED * sum(rate.repeats for rate in rates)
-    return quiet and bool(found) and min(found) >= TIMES
+    return rate.failed <= ALLOWED * rate.repeats and bool(found) and min(found) >= TIMES
 
 
 def _clips(count: float) -> str:

@@ -7,7 +7,7 @@ another seed, of equal quality.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 
@@ -124,6 +124,13 @@ def retrained(whole: Recorded) -> Judge:
         return since(whole, drawn, now, before, same_audio=True)
 
     return judge
+
+
+def together(rates: Sequence[Rate]) -> Rate:
+    """All kinds as one."""
+    gates = sorted({gate for rate in rates for gate in rate.gates})
+    repeats, failed = sum(rate.repeats for rate in rates), sum(rate.failed for rate in rates)
+    return Rate("all of them", repeats, failed, sum(rate.open for rate in rates), tuple(gates))
 
 
 def rates(whole: Recorded, repeats: int) -> Iterator[Rate]:
