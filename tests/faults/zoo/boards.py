@@ -87,8 +87,10 @@ def mended(heard: Heard, logits: Logits) -> tuple[Logits, Mask]:
 def hidden_by_a_gain(heard: Heard, logits: Logits) -> Logits:
     """As many of one accent lost as are gained elsewhere."""
     best, wrong = mended(heard, logits)
-    lost = (np.array(heard.accent) == "de") & ~wrong
-    return misled(best, some(lost, wrong.sum() / lost.sum()))
+    own = np.array(heard.accent) == "de"
+    gained = np.where((wrong & ~own)[:, None], best, logits).astype(np.float32)
+    lost = own & ~wrong
+    return misled(gained, some(lost, (wrong & ~own).sum() / lost.sum()))
 
 
 def other_decisions(heard: Heard, logits: Logits) -> Logits:
@@ -176,7 +178,7 @@ FAULTS = (
         ("accuracy accent=de",),
         "board",
         LOSES,
-        (DROP,),
+        (f"{DROP}=INCONCLUSIVE",),
         quick=True,
     ),
     Fault(
@@ -226,7 +228,7 @@ FAULTS = (
         (RATIO,),
     ),
     Fault(
-        "a leak of 16 KiB an inference", "memory", turned(leak=16384), ("footprint rss",), "memory", "rss", quick=True
+        "a leak of 64 KiB an inference", "memory", turned(leak=65536), ("footprint rss",), "memory", "rss", quick=True
     ),
     Fault(
         "a file larger by what nobody reads",

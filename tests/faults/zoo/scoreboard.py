@@ -10,6 +10,7 @@ from tests.faults.zoo.site import Told
 
 NAMED = 0.9  # of all faults
 WIDTH = 110
+NOT_SHOWN = "=INCONCLUSIVE"
 HEAD = """# The fault zoo
 
 Written by `python -m tox run -e faults`; do not edit.
@@ -29,7 +30,9 @@ within the limits, or in the range INCONCLUSIVE is for; one of the four by the s
 fault (a float layer the recipe asks for). Two of the three named wrong made the diagnosis better (outputs that are not
 finite are always looked at; the best front end of many is told on the whole sample), one fault had destroyed the model.
 Before that, three faults showed gates that did not exist: partitions, a leak of a few KiB an inference, a cached build
-that is another's.
+that is another's. The last 14, first judged when all that was mended: 12 were caught and named right, 2 missed (a loss
+too small to be shown on one accent of eight speakers, and a board whose simulated pace did not fall alike for all it
+runs); both faults were changed. Accuracy "shows nothing" where it is INCONCLUSIVE, which fails a run but names no harm.
 
 """
 
@@ -92,6 +95,10 @@ def page(results: Sequence[Result], found: Mapping[str, Told]) -> str:
 def _row(result: Result) -> str:
     fault, (word, text) = result.fault, first_cause(result.told)
     right = word if result.named else f"**{word}** {text[:60]}"
-    red = "; ".join(fault.red) + "".join(f"; {part} stays PASS" for part in fault.quiet)
+    red = "; ".join(fault.red) + "".join(f"; {_quiet(part)}" for part in fault.quiet)
     cells = (fault.name, red, "yes" if result.caught else f"**missed** {', '.join(result.missed)}", fault.cause, right)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _quiet(part: str) -> str:
+    return f"{part.removesuffix(NOT_SHOWN)} shows nothing" if part.endswith(NOT_SHOWN) else f"{part} stays PASS"

@@ -112,6 +112,7 @@ class SiliconBoard(Board):
         self.now = 0
         self.random = np.random.default_rng(7)
         self.drift = 0.0
+        self.done = 0  # inferences of whatever it runs
 
     def identity(self) -> dict[str, str]:
         return {"dials": self.dials.name} if self.dials.name else {}
@@ -137,9 +138,10 @@ class SiliconBoard(Board):
             # The board's pace wanders by a percent, for whatever it runs.
             self.drift = 0.995 * self.drift + self.random.normal(0, 0.001)
             ms = MS["int8" if whole else "float"] * float(np.exp(self.random.normal(0, JITTER) + self.drift))
-            ms *= self.dials.pace(count, self.random) * (self.dials.times(count, self.random) if whole else 1.0)
+            ms *= self.dials.pace(self.done, self.random) * (self.dials.times(count, self.random) if whole else 1.0)
             self.now += int(ms * 1e6)
             count += 1
+            self.done += 1
             return np.zeros(12, np.float32)
 
         return infer

@@ -83,11 +83,11 @@ class Told:
     rows: tuple[Row, ...]
     diagnosis: Diagnosis | None
 
-    def has(self, red: str) -> bool:
-        """Whether ``gate slice`` is red: FAIL, or the outcome behind ``=``."""
-        name, _, last = red.rpartition("=")
+    def has(self, what: str, usual: Outcome = Outcome.FAIL) -> bool:
+        """Whether ``gate slice`` has the ``usual`` outcome, or the one behind ``=``."""
+        name, _, last = what.rpartition("=")
         known = name and last in set(Outcome)  # a slice has signs of equality, too
-        name, outcome = (name, Outcome(last)) if known else (red, Outcome.FAIL)
+        name, outcome = (name, Outcome(last)) if known else (what, usual)
         return any(f"{row.gate} {row.slice}" == name and row.outcome is outcome for row in self.rows)
 
     @property
