@@ -111,8 +111,9 @@ NOTES = """
   over the shipped convolutions; a repeat takes two whose overall accuracy differs by at most {equal} points, and
   judges one against the other as released (`regression`). The convolutions were not trained again, and two such
   models may truly differ on an accent: such a FAIL counts as false here.
-- INCONCLUSIVE is no FAIL but does fail a run unless `--inconclusive=skip`: so many repeats lie too near a limit for
-  this corpus to decide.
+- INCONCLUSIVE is no FAIL but does fail a run unless `--inconclusive=skip`: in so many repeats some slice lies too near
+  its limit for this corpus to decide; where nothing is paired, some accent always does.
+- SQNR, placement, size and time are not in it: decisions alone were recorded.
 - Repeats share the recorded decisions: they tell how often chance in *which speakers are heard* misleads the gates, not
   what another corpus or model would do. The gates' constants were not set on these figures.
 
@@ -145,8 +146,8 @@ what spares the oracle. Up to 19 speakers (247 clips) the interval is Student's 
 
 {blocks} recorded blocks of {rounds} inferences of int8 and float in turns, on a machine that did other work
 meanwhile; every inference slowed down by so much. `in turns` is the gate `slowdown`, against the median ratio
-to float of all blocks; `compare-fail` compares a figure of one block with another's. Thresholds: 5 %, and the one that lets one A/A
-comparison in twenty FAIL.
+to float of all blocks; `compare-fail` compares a figure of one block with another's. Thresholds: 5 %, and the one
+that lets one A/A comparison in twenty FAIL.
 
 | gate | threshold | false FAIL | n | catches with {power:.0%} |
 |---|---|---|---|---|
