@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.agent import trt as engines
 from harness.boards import tegra
 from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest, sources
@@ -63,7 +64,7 @@ class Jetson(Target):
 
     def settings(self) -> dict[str, Any]:
         """What builds; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
-        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER)}
+        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER, Path(engines.__file__))}
         ours = {"quantizers": sources(ptq, trt), "readers": sources(*READERS)}
         board = {"sm": tegra.jetpack().sm, "power_mode": tegra.mode()} if tegra.is_jetson() else {"proxy": PROXY}
         return {**workers, **ours, **board}

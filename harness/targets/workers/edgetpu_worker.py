@@ -38,12 +38,14 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     placement = edgetpu_map.placement(model)
     placed = zip(model.ops, placement.nodes, strict=True)
     weights = edgetpu_map.parameters(op for op, node in placed if node.where == edgetpu_map.TPU)
+    held: dict[str, int] = {}
     if request["compiler"] and steps:
-        placement, weights = compiled(Path(request["compiler"]), file, folder)
+        placement, held = compiled(Path(request["compiler"]), file, folder)
+        weights = sum(held.values())
     elif weights > edgetpu_map.ON_CHIP:
         more = edgetpu_map.streamed(edgetpu_map.ON_CHIP, weights - edgetpu_map.ON_CHIP)
         placement = replace(placement, nodes=(*placement.nodes, *more))
-    return {"ok": True, "steps": steps} | described(placement, sizes(file, weights))
+    return {"ok": True, "steps": steps} | described(placement, sizes(file, weights, held))
 
 
 def described(placement: Placement, sizes: Sizes) -> dict[str, Any]:
@@ -56,11 +58,11 @@ def described(placement: Placement, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def sizes(file: Path, weights: int) -> Sizes:
-    """Of the file and its activations, by LiteRT; weights are those that the Edge TPU keeps or is sent."""
+def sizes(file: Path, weights: int, held: dict[str, int]) -> Sizes:
+    """Of the file and its activations, by LiteRT; weights are those that the Edge TPU keeps or is sent (``held``)."""
     from harness.targets import litert_graph
 
-    return replace(litert_graph.sizes(file), weights=weights)
+    return replace(litert_graph.sizes(file), weights=weights, device=held)
 
 
 def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, float]:
@@ -147,8 +149,8 @@ def agreement(exact: Logits, near: Logits) -> dict[str, float]:
     return {"same": same, "sqnr_db": decibels}
 
 
-def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, int]:
-    """The real compiler's placement and parameter bytes. Its table is the gate, not its exit code."""
+def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, dict[str, int]]:
+    """The real compiler's placement, and the bytes of parameters by where they lie. Its table tells, no exit code."""
     from harness.errors import ToolchainError
     from harness.targets import edgetpu_compiler, tflite_file
 
@@ -170,7 +172,8 @@ def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, int]:
         raise ToolchainError(f"edgetpu_compiler {ended(done.returncode)}: {reason or 'it gives no reason'}")
     model = tflite_file.read(file)
     said = edgetpu_compiler.parse(text, model, file.name)
-    return said.placement(model, tflite_file.read(made)), said.cached + said.streamed
+    held = {"parameters on the chip": said.cached, "parameters streamed": said.streamed}
+    return said.placement(model, tflite_file.read(made)), held
 
 
 def ended(code: int) -> str:
