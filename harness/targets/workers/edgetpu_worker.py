@@ -7,12 +7,10 @@ FOLDER/request.json says what to do; FOLDER/result.json says what became of it.
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
 import sys
-import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,22 +181,17 @@ def ended(code: int) -> str:
     return f"made nothing (exit code {code})"
 
 
-def main(folder: Path) -> None:
-    from harness.errors import CandidateError, VoxgateError
+def judged(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from harness.errors import CandidateError
 
     try:
-        result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")), folder)
+        return build(request, folder)
     except CandidateError as error:  # the model's fault, not this program's
-        result = {"ok": True, "fault": str(error)}
-    except VoxgateError as error:
-        result = {"ok": False, "error": str(error)}
-    except Exception as error:  # each library has its own ways to say no
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        result = {"ok": False, "error": f"{type(error).__name__}: {first}"}
-    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        return {"ok": True, "fault": str(error)}
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
-    main(Path(sys.argv[1]))
+    from harness.targets.workers.answering import answer
+
+    answer(judged, Path(sys.argv[1]))
