@@ -75,7 +75,7 @@ def needed(q: float) -> int:
 
 
 def _enough(n: int, q: float) -> bool:
-    from scipy import stats  # here and below: half a second, which a run that times nothing need not spend
+    from scipy import stats  # here and below: a second of each start of pytest
 
     return bool(stats.binom.cdf(1, n, 1 - q) <= 1 - SUFFICIENT)
 

@@ -72,7 +72,7 @@ def _steps(rows: Sequence[Row]) -> int:
 
 
 def _p(rows: Sequence[Row]) -> float:
-    from scipy import stats  # here and below: half a second, which a run without a past need not spend
+    from scipy import stats  # here and below: a second of each start of pytest
 
     figures = np.array(_figures(rows))
     toward: Literal["less", "greater"] = "less" if rows[-1].gate in AT_LEAST else "greater"

@@ -114,7 +114,7 @@ def test_without_tensorrt_its_origin_is_named(loop: Loopback, tmp_path: Path, mo
 @pytest.fixture
 def rb5(loop: Loopback, tmp_path: Path) -> Iterator[RemoteBoard]:
     """A board whose PATH has the stand-ins of SNPE's tools, in the folders that an SDK has."""
-    home = tmp_path / "snpe"
+    home = tmp_path / "2.37.0.250724"
     standins.executable(home / "bin" / "snpe-net-run", standins.NET_RUN)
     standins.executable(home / "bin" / "snpe-throughput-net-run", standins.THROUGHPUT)
     wrapper = tmp_path / "python.sh"
@@ -137,6 +137,7 @@ def test_a_dlc_runs_on_the_dsp_in_few_processes(rb5: RemoteBoard, dlc: Path, mod
     own = rb5.own_time(made(dlc, "rb5"), WINDOWS[0])
     assert own.ms == pytest.approx(1e3 / 1581.96)
     assert own.source.startswith("snpe-throughput-net-run")
+    assert rb5.identity()["snpe"] == "2.37.0.250724", "outputs of another SDK are other outputs"
 
 
 def test_a_float_dlc_runs_on_the_cpu(rb5: RemoteBoard, model: Path) -> None:
