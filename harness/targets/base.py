@@ -107,7 +107,8 @@ class Sizes:
     file: int
     weights: int | None = None
     activations: int | None = None
-    device: dict[str, int] = field(default_factory=dict)  # the accelerator's own memory, by what it holds
+    on_chip: int | None = None  # parameters in the accelerator's own memory
+    streamed: int | None = None  # parameters that are sent to it at every inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +222,11 @@ class Board(ABC):
 
         Raises NotMeasured where neither compiler nor board tells.
         """
-        if parts := artifact.sizes.device:
-            return DeviceMemory(sum(parts.values()), Evidence.STATIC, artifact.placement.source, parts)
+        sizes = artifact.sizes
+        parts = {"parameters on the chip": sizes.on_chip, "parameters streamed": sizes.streamed}
+        told = {part: size for part, size in parts.items() if size is not None}
+        if told:
+            return DeviceMemory(sum(told.values()), Evidence.STATIC, artifact.placement.source, told)
         raise NotMeasured(
             f"device memory of {artifact.candidate} on {artifact.recipe.id}: not measured: {self._no_device_memory}"
         )

@@ -84,7 +84,7 @@ def test_one_that_cannot_be_imported_is_a_clear_error(installed: Path, house: Pa
 
 def test_memory_of_the_device_that_its_compiler_tells_is_judged(installed: Path, house: Path, tmp_path: Path) -> None:
     shutil.copytree(installed, tmp_path / "site")
-    edit(tmp_path / "site" / "voxgate_toy.py", "Sizes(file.stat().st_size)", 'Sizes(1, device={"weights": 3 << 20})')
+    edit(tmp_path / "site" / "voxgate_toy.py", "Sizes(file.stat().st_size)", "Sizes(1, on_chip=3 << 20)")
     shutil.copytree(house, tmp_path / "house")
     toml = tmp_path / "house" / "models" / "small" / "model.toml"
     for limit, code, verdict in ((2, 1, "FAIL"), (4, 0, "PASS")):

@@ -60,7 +60,7 @@ def sizes(file: Path, weights: int, held: dict[str, int]) -> Sizes:
     """Of the file and its activations, by LiteRT; weights are those that the Edge TPU keeps or is sent (``held``)."""
     from harness.targets import litert_graph
 
-    return replace(litert_graph.sizes(file), weights=weights, device=held)
+    return replace(litert_graph.sizes(file), weights=weights, **held)
 
 
 def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, float]:
@@ -170,7 +170,7 @@ def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, dict[
         raise ToolchainError(f"edgetpu_compiler {ended(done.returncode)}: {reason or 'it gives no reason'}")
     model = tflite_file.read(file)
     said = edgetpu_compiler.parse(text, model, file.name)
-    held = {"parameters on the chip": said.cached, "parameters streamed": said.streamed}
+    held = {"on_chip": said.cached, "streamed": said.streamed}
     return said.placement(model, tflite_file.read(made)), held
 
 
