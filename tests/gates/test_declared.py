@@ -22,6 +22,7 @@ slowdown = 2
 layers = 9
 partitions = 2
 rss_mib = 4
+device_mib = 5
 """
 ASKED = {
     ("sanity", "overall"),
@@ -36,6 +37,7 @@ ASKED = {
     ("latency", "end to end p95"),
     ("latency", "inference over float, p50"),
     ("footprint", "rss"),
+    ("footprint", "device memory"),
 }
 
 
