@@ -17,7 +17,7 @@ from benchmarks.verdicts.record import CHECKOUT
 from benchmarks.verdicts.recorded import data, recorded
 
 REPEATS, QUICK = 100, 10  # of each of three kinds
-POWER_REPEATS, POWER_QUICK = 100, 20
+POWER_REPEATS, POWER_QUICK = 100, 40
 
 
 def main(arguments: Sequence[str]) -> int:
