@@ -25,7 +25,7 @@ from harness.baseline import Baseline
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
-from harness.cache import Cache, digest, disk_error
+from harness.cache import Cache, digest, disk_error, write_whole
 from harness.candidate import Candidate
 from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, nearest
@@ -197,8 +197,7 @@ class Run:
         """One JSON record of a finished stage, below the run's folder."""
         path = self.folder / f"{name}.json"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+            write_whole(path, json.dumps(value, indent=1, sort_keys=True).encode())
         except OSError as error:
             raise disk_error(error, path) from error
 
