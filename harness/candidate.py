@@ -115,9 +115,10 @@ def inside(folder: Path, name: str) -> Path:
         path = (folder / name).resolve()
         path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null byte
-        raise CandidateError(f"{name!r:.60} in {folder} is no file name ({error}); rename it.") from error
+        why = getattr(error, "strerror", None) or error  # with the name, an OSError is as long as the name
+        raise CandidateError(f"{name!r:.60} in {folder} is no file name ({why}); rename it.") from error
     if not path.is_relative_to(folder.resolve()):
-        raise CandidateError(f"{name!r} in {folder} leads out of its folder; move the file into it.")
+        raise CandidateError(f"{name!r:.200} in {folder} leads out of its folder; move the file into it.")
     return path
 
 
