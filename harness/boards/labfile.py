@@ -91,6 +91,13 @@ class LabBoard(Strict):
             return ""
         return f"{self.id} is quarantined until {held.until}: {held.reason}"
 
+    def overdue(self, today: date | None = None) -> str:
+        """The quarantine that is over and still declared, or an empty string."""
+        held = self.quarantine
+        if held is None or held.until >= (today or date.today()):
+            return ""
+        return f"that of {self.id} ended with {held.until} ({held.reason})"
+
 
 class LabToml(Strict):
     wait_s: float = Field(0.0, ge=0, le=86400)  # how long a run waits for a board that another one holds
