@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock
 
 from harness.errors import InfraError
@@ -109,6 +111,13 @@ class Cache:
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def let_go(array: npt.NDArray[Any]) -> None:
+    """Give back the memory of a mapped array that was read through: it is read anew when it is asked for again."""
+    pages = getattr(array, "_mmap", None)
+    if pages is not None and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -26,6 +26,7 @@ CORPUS = CHECKOUT / "corpora" / "commands"
 ACCENTS = ("de", "en-gb-x-rp", "sv")
 SPEAKERS = 4  # of each accent and split
 SECONDS = 300
+LOOK_S = 0.003
 OURS = ("CI", "PYTEST_", "VOXGATE_D", "TOX_")  # what an outer run must not leave to an inner one
 
 RECIPE = '\n[[recipe]]\ntarget = "host"\nname = "int8"\nruntime = "onnxruntime"\nprecision = "int8"\n'
@@ -189,11 +190,12 @@ class Gate:
         code = run_pytest(_command(house, work, arguments), cwd, self.environment(environment), output, SECONDS)
         return GateRun(code, output.read_text(encoding="utf-8", errors="replace"), work)
 
-    def killed(self, house: Path, *arguments: str, work: Path, after: float) -> bool:
-        """Start the same, and kill all of it ``after`` so many seconds; False where it had ended by then."""
+    def killed(self, house: Path, *arguments: str, work: Path, when: Callable[[], bool]) -> bool:
+        """Start the same, and kill all of it ``when`` that says so; False where it had ended by then."""
         output = self.root / f"killed-{work.name}.txt"
         process = start_pytest(_command(house, work, arguments), CHECKOUT, self.environment(), output)
-        process.join(after)
+        while process.exitcode is None and not when():
+            process.join(LOOK_S)
         ended = process.exitcode is not None
         kill(process)
         return not ended

@@ -31,6 +31,9 @@ ARITHMETIC = 1  # raise when effects, rooms or render change what they compute
 MADE_WITH = ("audiomentations", "numpy", "pyroomacoustics", "scipy", "soundfile", "soxr")
 SAME_DB = -50.0  # difference over signal of what counts as the same audio: far below any SNR rendered
 SKETCH = 4
+KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
+
+_kept: dict[Any, Wave] = {}
 
 Pcm = npt.NDArray[np.int16]
 Say = Callable[[str], None]
@@ -190,11 +193,22 @@ def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendere
     levels, sketch = np.zeros(len(clips), np.float32), np.zeros((len(clips), SKETCH), np.float32)
     for index, (clip_id, path, resample) in enumerate(clips):
         clip = Clip(clip_id, Path(path), "", "", "", "test", resample=resample)
-        dry = fit(read_clip(clip, rate), samples)
-        pcm = _rendered(dry, clip_id, condition, rate, bank).astype("<i2")
+        pcm = _rendered(_dry(clip, rate, samples), clip_id, condition, rate, bank).astype("<i2")
         audio += pcm.tobytes()
         levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
     return bytes(audio), levels.tobytes(), sketch.tobytes()
+
+
+def _dry(clip: Clip, rate: int, samples: int) -> Wave:
+    """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
+    facts = clip.path.stat() if clip.path.is_file() else None
+    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
+    found = _kept.get(key)
+    if found is None:
+        found = fit(read_clip(clip, rate), samples)
+        if (len(_kept) + 1) * found.nbytes <= KEPT_BYTES:
+            _kept[key] = found
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def over(part: Part, requests: Iterable[Any], clips: int) -> Iterator[Any]:
     waiting: deque[tuple[Any, Any]] = deque()
     for number, request in enumerate(requests):
         helper = helpers[number % len(helpers)]
-        helper.send((part.__module__, part.__name__, request))
+        with suppress(OSError):  # to one that was killed: its answer is missed below
+            helper.send((part.__module__, part.__name__, request))
         waiting.append((helper, request))
         if len(waiting) > AHEAD * len(helpers):
             yield _answer(part, *waiting.popleft())

@@ -6,6 +6,7 @@ pytest -c tests/pytest.toml tests/robustness --kills 20 -s
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -27,16 +28,15 @@ from tests.house import Gate, GateRun, make_house
 pytestmark = pytest.mark.xdist_group("killed")
 SEED = 7
 ASKED = ("-m", "host", "--golden=new")
-LATER = 0.8  # of a moment that came after the end: this machine was quicker than when it was timed
+JITTER_S = 0.05  # after the file that begins a moment: within what is done next
 
 
 @dataclass
 class Undisturbed:
-    """A run that nobody killed: what it judged and made, and how long it took."""
+    """A run that nobody killed: what it judged and made."""
 
     house: Path
     run: GateRun
-    seconds: float
     made: dict[str, str]
     golden: dict[str, str]
     told: list[str] = field(default_factory=list)  # of each kill, one line
@@ -52,6 +52,11 @@ def files(folder: Path) -> dict[str, str]:
         and not name.startswith("checks/")  # named by the time of the clips' files
         and not any(part.startswith(".") for part in name.split("/"))
     }
+
+
+def progress(*folders: Path) -> int:
+    """How many files a run has made so far, whole or not."""
+    return sum(1 for folder in folders for _, _, names in os.walk(folder) for _ in names)
 
 
 def judged(folder: Path) -> list[dict[str, Any]]:
@@ -82,27 +87,32 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbe
     root = tmp_path_factory.mktemp("undisturbed")
     house = make_house(root / "template")
     own = Path(shutil.copytree(house, root / "house"))
-    began = time.monotonic()
     run = Gate(root, root / "cache")(own, *ASKED)
-    took = time.monotonic() - began
     assert run.code == 0, run.output
-    found = Undisturbed(house, run, took, files(root / "cache"), files(own / "golden"))
+    found = Undisturbed(house, run, files(root / "cache"), files(own / "golden"))
     yield found
-    print(f"\n{len(found.told)} kills of a gate of {took:.1f} s and {len(run.rows)} rows, seed {SEED}:")
+    print(f"\n{len(found.told)} kills of a gate of {len(run.rows)} rows, seed {SEED}:")
     print("\n".join(found.told))
 
 
 def test_a_killed_gate_loses_nothing_and_goes_on(undisturbed: Undisturbed, moment: str, tmp_path: Path) -> None:
     number, _, count = moment.partition("-of-")
-    share = (int(number) - 1 + random.Random(SEED + int(number)).random()) / int(count)  # one in each part of the run
-    after = share * undisturbed.seconds
-    while True:
-        root = tmp_path / f"{after:.3f}"
-        house, gate = Path(shutil.copytree(undisturbed.house, root / "house")), Gate(root, root / "cache")
-        work = gate.work()
-        if gate.killed(house, *ASKED, work=work, after=after):
-            break
-        after *= LATER
+    chance = random.Random(SEED + int(number))
+    share = (int(number) - 1 + chance.random()) / int(count)  # one in each part of the run
+    done = undisturbed.run.work.parent
+    after = int(share * (progress(done / "cache", undisturbed.run.work, done / "house" / "golden") - 1))
+    jitter = chance.uniform(0, JITTER_S)
+    root = tmp_path
+    house, gate = Path(shutil.copytree(undisturbed.house, root / "house")), Gate(root, root / "cache")
+    work = gate.work()
+
+    def reached() -> bool:
+        if progress(root / "cache", work, house / "golden") < after:
+            return False
+        time.sleep(jitter)
+        return True
+
+    assert gate.killed(house, *ASKED, work=work, when=reached), "it had ended"
 
     whole = verdicts(undisturbed.run.rows)
     runs = sorted(path for path in (work / "runs").glob("[!.]*") if not path.is_symlink()) if work.exists() else []
@@ -131,6 +141,7 @@ def test_a_killed_gate_loses_nothing_and_goes_on(undisturbed: Undisturbed, momen
     assert sum(kept(work / "history.sqlite", folder.name) for folder in runs) == stored
     assert len({(row["gate"], row["screened"]) for row in rows[stored:]}) <= 1, "the history lacks more than one test"
     undisturbed.told.append(
-        f"after {after:5.2f} s: {len(made):2} of {len(undisturbed.made)} cached files, {len(golden)} of "
+        f"after {after:3} files and {1e3 * jitter:2.0f} ms: "
+        f"{len(made):2} of {len(undisturbed.made)} cached files, {len(golden)} of "
         f"{len(undisturbed.golden)} golden, {len(rows):2} rows on disk, {stored:2} in the history; all kept"
     )

@@ -1,0 +1,91 @@
+"""docs/speed.md, from what a run measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HEAD = """# How fast a gate is
+
+Written by `python -m benchmarks.speed`; evidence: host, {processors} processors, load {load:.1f} before and
+{load_after:.1f} after. On a machine that others use too, seconds are of a share of it: read ratios, processor seconds.
+"""
+LOOPS = """
+## Against a loop written by hand
+
+The loop: for every condition and clip read it, render it, make its features, run the float and the int8 model once. It
+is given its int8 model and judges nothing. `same` uses the gate's effects, so that its outputs can be compared;
+`usual` is written with audiomentations alone, a room simulated for every clip (without tracing rays). Both have one
+process. The gate is whole: it checks the corpus, simulates its rooms, renders, calibrates, builds, runs, resamples and
+judges. It renders and makes features on every processor.
+
+| | renderings | seconds | a second | processor ms each | gate is faster by |
+|---|---|---|---|---|---|
+"""
+GROWTH = """
+## As clips grow
+
+Two conditions, cold. RSS is the greatest seen, of the gate's own process and with its helpers.
+
+| clips | renderings | seconds | processor s | processor ms a rendering | RSS MiB | with helpers |
+|---|---|---|---|---|---|---|
+"""
+TIMES = """
+## What measuring adds to a latency
+
+The same calls by the gate's clock and by onnxruntime's own (its profile's `model_run`), n = {n} each, p50. The gate's
+includes what an application pays to call from Python.
+
+| model | gate ms | onnxruntime ms | difference | added a call |
+|---|---|---|---|---|
+"""
+STAGES = ("rendered", "scored", "judged")
+
+
+def text(found: Mapping[str, Any]) -> str:
+    gate, warm = found["gate"], found["warm"]
+    parts = [HEAD.format(**found), LOOPS]
+    whole = sum(gate["seconds"].values())
+    for name, title in (("same", "loop, `same`"), ("usual", "loop, `usual`")):
+        loop = found[name]
+        parts.append(_line(title, loop["renderings"], loop["seconds"], loop["processor"], _times(loop, gate, whole)))
+    spent = sum(gate["processor"].values())
+    parts.append(_line("gate, cold", gate["renderings"], whole, spent, ""))
+    parts.append(
+        _line("gate, warm", warm["renderings"], sum(warm["seconds"].values()), sum(warm["processor"].values()), "")
+    )
+    same, rows = found["identical"]
+    told = "the same" if found["warm_identical"] else "not all the same"
+    parts.append(
+        f"\n{same} of {rows} verdicts of accuracy are the `same` loop's to the last digit; warm, they are {told}.\n"
+    )
+    parts.append("\n| stage, cold | seconds | processor s | renderings a second |\n|---|---|---|---|\n")
+    for stage, seconds in gate["seconds"].items():
+        rate = f"{gate['renderings'] / seconds:,.0f}" if stage in STAGES else ""
+        parts.append(f"| {stage} | {seconds:.1f} | {gate['processor'][stage]:.1f} | {rate} |\n")
+    parts.append(GROWTH)
+    for each in found["grown"]:
+        seconds, spent, n = sum(each["seconds"].values()), sum(each["processor"].values()), each["renderings"]
+        memory = f"{each['rss_mib']:.0f} | {each['with_helpers_mib']:.0f}"
+        parts.append(
+            f"| {each['clips']:,} | {n:,} | {seconds:.0f} | {spent:.0f} | {1e3 * spent / n:.2f} | {memory} |\n"
+        )
+    times = found["latency"]
+    parts.append(TIMES.format(n=next(iter(times.values()))["n"]))
+    for model, each in times.items():
+        share = 100 * (each["gate"] / each["runtime"] - 1)
+        figures = f"{each['gate']:.3f} | {each['runtime']:.3f} | {share:+.1f} % | {each['added_us']:.0f} us"
+        parts.append(f"| {model} | {figures} |\n")
+    return "".join(parts)
+
+
+def _line(title: str, renderings: int, seconds: float, spent: float, faster: str) -> str:
+    rate, each = renderings / seconds, 1e3 * spent / renderings
+    return f"| {title} | {renderings:,} | {seconds:.1f} | {rate:,.0f} | {each:.2f} | {faster} |\n"
+
+
+def _times(loop: Mapping[str, Any], gate: Mapping[str, Any], seconds: float) -> str:
+    """Of the whole gate, and of those stages alone that the loop has too, a rendering each."""
+    each = loop["seconds"] / loop["renderings"] * gate["renderings"]
+    alike = gate["seconds"]["rendered"] + gate["seconds"]["scored"]
+    return f"{each / seconds:.1f} (without checks, build and judging {each / alike:.1f})"
