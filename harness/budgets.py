@@ -64,6 +64,7 @@ class Budgets(Strict):
     weights_kib: float | None = Field(None, gt=0)
     activations_kib: float | None = Field(None, gt=0)
     rss_mib: float | None = Field(None, gt=0)
+    device_mib: float | None = Field(None, gt=0)  # of the accelerator's memory, where a board or compiler tells
     energy_mj: float | None = Field(None, gt=0)  # of one inference, end to end, idle subtracted
     cpu_share: float | None = Field(None, ge=0, le=100)  # percent of an inference's time off the accelerator
 

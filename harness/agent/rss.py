@@ -21,7 +21,12 @@ TIMEOUT_S = 120.0
 NO_PEAK = 77  # the child's exit status where the peak cannot be reset
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")  # writing 5 resets the peak (proc(5))
-IMPORTS = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter", "rknnlite": "rknnlite.api"}
+IMPORTS = {
+    "onnxruntime": "onnxruntime",
+    "litert": "ai_edge_litert.interpreter",
+    "rknnlite": "rknnlite.api",
+    "tensorrt": "tensorrt",
+}
 CHILD = """
 import json, sys
 given = json.load(sys.stdin)

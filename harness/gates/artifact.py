@@ -11,8 +11,10 @@ from harness.candidate import Candidate
 from harness.gates.base import Build
 from harness.row import Row
 from harness.targets.base import NOWHERE, Artifact, Logits, Node, Profile
+from harness.targets.told import DeviceMemory
 from harness.verdict import Outcome
 
+DEVICE = "device memory"  # the slice of its row
 MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
 
 
@@ -110,6 +112,15 @@ def footprint(build: Build, part: str, size: int) -> Row:
         return _at_most(build, "footprint", part, size / 2**20, float(budgets.rss_mib or 0), "MiB", 1)
     limit = float(getattr(budgets, f"{part}_kib"))
     return _at_most(replace(build, evidence="static", source=""), "footprint", part, size / 1024, limit, "KiB", 1)
+
+
+def device_memory(build: Build, memory: DeviceMemory) -> Row:
+    """MiB of the accelerator's memory against its budget, by the word of board or compiler."""
+    limit = float(build.candidate.budgets(build.recipe).device_mib or 0)
+    told = replace(build, evidence=memory.evidence.value, source=memory.source)
+    row = _at_most(told, "footprint", DEVICE, memory.bytes / 2**20, limit, "MiB", 1)
+    held = ", ".join(f"{part} {size / 2**20:.3g}" for part, size in memory.parts.items())
+    return replace(row, detail=f"{row.detail}; {held} MiB" if held else row.detail)
 
 
 def _at_most(build: Build, gate: str, part: str, value: float, limit: float, unit: str, n: int) -> Row:

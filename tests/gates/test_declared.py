@@ -21,6 +21,7 @@ end_to_end_ms = { p95 = 3 }
 slowdown = 2
 layers = 9
 rss_mib = 4
+device_mib = 5
 """
 ASKED = {
     ("sanity", "overall"),
@@ -34,6 +35,7 @@ ASKED = {
     ("latency", "end to end p95"),
     ("latency", "inference over float, p50"),
     ("footprint", "rss"),
+    ("footprint", "device memory"),
 }
 
 
