@@ -31,7 +31,7 @@ each) and rooms (5 s), which the loops do not. With two processors it cannot be 
 GROWTH = """
 ## As clips grow
 
-Two conditions, cold. RSS is the greatest seen, of the gate's own process and with its helpers.
+One condition (clean), cold. RSS is the greatest seen, of the gate's own process and with its helpers.
 
 | clips | renderings | seconds | processor s | processor ms a rendering | RSS MiB | with helpers |
 |---|---|---|---|---|---|---|
