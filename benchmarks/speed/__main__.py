@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,31 @@ def main() -> None:
     parser.add_argument("--compared", type=int, default=1000, help="clips of the gate that the loops are held against")
     parser.add_argument("--usual", type=int, default=60, help="clips of the loop that simulates a room for each")
     parser.add_argument("--clips", type=int, nargs="*", default=[1000, 10_000], help="how many, as they grow")
-    parser.add_argument("--folder", type=Path, help="where the houses are made (default: a temporary one)")
+    parser.add_argument("--folder", type=Path, help="keeps houses and figures; run again, it goes on")
     parser.add_argument("--page", type=Path, default=houses.CHECKOUT / "docs" / "speed.md")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="voxgate-speed-"))
-    found = {"load": os.getloadavg()[0], "processors": os.cpu_count()}
-    found |= compared(folder / "compared", options.compared, options.usual)
-    found["grown"] = [grown(folder / f"grown-{count}", count) for count in options.clips]
-    found["latency"] = child("latency", folder / "latency.json")
-    found["load_after"] = os.getloadavg()[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    found = kept(folder, "loops", lambda: compared(folder / "compared", options.compared, options.usual))
+    found["grown"] = [
+        kept(folder, f"grown-{count}", lambda count=count: grown(folder / f"house-{count}", count))
+        for count in options.clips
+    ]
+    found["latency"] = kept(folder, "latency", lambda: child("latency", folder / "times.json"))
     options.page.write_text(page.text(found), encoding="utf-8")
     if options.folder is None:
         shutil.rmtree(folder)
+
+
+def kept(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured in this folder before, or is now: a run that was stopped goes on."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        before = os.getloadavg()[0]
+        found = measure() | {"load": [before, os.getloadavg()[0]]}
+        path.write_text(json.dumps(found), encoding="utf-8")
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
 
 
 def child(module: str, result: Path, *arguments: object) -> dict[str, Any]:
@@ -59,7 +72,7 @@ def child(module: str, result: Path, *arguments: object) -> dict[str, Any]:
 
 
 def compared(folder: Path, clips: int, usual: int) -> dict[str, Any]:
-    """The gate and both loops on one house; each loop before and after the gate is one noisy machine's fair share."""
+    """The gate and both loops on one house, one after another."""
     house, work = houses.make(folder / "house", clips, list(CONDITIONS)), folder / "work"
     found = {"gate": child("gate", folder / "cold.json", house, work)}
     found["same"] = child("hand", folder / "same.json", house, "same", clips, work)
@@ -67,7 +80,7 @@ def compared(folder: Path, clips: int, usual: int) -> dict[str, Any]:
     found["warm"] = child("gate", folder / "warm.json", house, work)
     found["identical"] = by_hand(house, work, folder / "same.npy", found["gate"]["rows"])
     found["warm_identical"] = found["warm"]["rows"] == found["gate"]["rows"]
-    return found
+    return found | {"processors": os.cpu_count()}
 
 
 def by_hand(house: Path, work: Path, outputs: Path, rows: Sequence[dict[str, Any]]) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from typing import Any
 
 HEAD = """# How fast a gate is
 
-Written by `python -m benchmarks.speed`; evidence: host, {processors} processors, load {load:.1f} before and
-{load_after:.1f} after. On a machine that others use too, seconds are of a share of it: read ratios, processor seconds.
+Written by `python -m benchmarks.speed`; evidence: host, {processors} processors, load average {busy}. Where that is
+above the number of processors, others used them too: seconds are of a share, and only processor time can be compared.
 """
 LOOPS = """
 ## Against a loop written by hand
@@ -50,7 +50,7 @@ STAGES = ("rendered", "scored", "judged")
 
 def text(found: Mapping[str, Any]) -> str:
     gate, warm = found["gate"], found["warm"]
-    parts = [HEAD.format(**found), LOOPS]
+    parts = [HEAD.format(busy=_load(found), **found), LOOPS]
     whole = sum(gate["seconds"].values())
     for name, title in (("same", "loop, `same`"), ("usual", "loop, `usual`")):
         loop = found[name]
@@ -77,13 +77,18 @@ def text(found: Mapping[str, Any]) -> str:
         parts.append(
             f"| {each['clips']:,} | {n:,} | {seconds:.0f} | {spent:.0f} | {1e3 * spent / n:.2f} | {memory} |\n"
         )
-    times = found["latency"]
+    times = {model: each for model, each in found["latency"].items() if model != "load"}
     parts.append(TIMES.format(n=next(iter(times.values()))["n"]))
     for model, each in times.items():
         share = 100 * (each["gate"] / each["runtime"] - 1)
         figures = f"{each['gate']:.3f} | {each['runtime']:.3f} | {share:+.1f} % | {each['added_us']:.0f} us"
         parts.append(f"| {model} | {figures} |\n")
     return "".join(parts)
+
+
+def _load(found: Mapping[str, Any]) -> str:
+    measured = [*found["load"], *found["latency"]["load"], *(load for each in found["grown"] for load in each["load"])]
+    return f"{min(measured):.1f} to {max(measured):.1f}"
 
 
 def _line(title: str, renderings: int, seconds: float, spent: float, faster: str = " | ") -> str:
