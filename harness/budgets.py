@@ -60,6 +60,7 @@ class Budgets(Strict):
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
     layers: int | None = Field(None, gt=0)
+    partitions: int | None = Field(None, gt=0)  # pieces the graph falls into: each boundary is a copy
     file_kib: float | None = Field(None, gt=0)
     weights_kib: float | None = Field(None, gt=0)
     activations_kib: float | None = Field(None, gt=0)

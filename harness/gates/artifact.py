@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.candidate import Candidate
+from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
 from harness.targets.base import NOWHERE, Artifact, Logits, Node, Profile
@@ -85,6 +86,24 @@ def layers(build: Build, artifact: Artifact) -> Row:
     limit = float(build.candidate.budgets(build.recipe).layers or 0)
     count = len(artifact.placement.nodes)
     return _at_most(_placed(build, artifact), "placement", "layers", count, limit, "layers", count)
+
+
+def partitions(build: Build, artifact: Artifact) -> Row:
+    """Pieces the graph falls into: nodes that each are allowed off the accelerator may cut it in the middle.
+
+    Raises NotMeasured where the toolchain does not tell.
+    """
+    limit = float(build.candidate.budgets(build.recipe).partitions or 0)
+    placed = artifact.placement
+    if placed.partitions is None:
+        raise NotMeasured(
+            f"partitions of {build.candidate.name} on {build.recipe.id}: not measured: "
+            f"{placed.source or 'its toolchain'} does not tell; remove partitions from its budgets, or limit layers."
+        )
+    row = _at_most(_placed(build, artifact), "placement", "partitions", placed.partitions, limit, "partitions", 1)
+    off = Counter(f"{node.op} on {node.where}" for node in placed.fallbacks)
+    named = ", ".join(f"{count} {what}" for what, count in off.most_common(MOST_NAMED))
+    return replace(row, detail=f"{row.detail}; off the target's unit: {named or 'nothing'}")
 
 
 def cpu_share(build: Build, profile: Profile) -> Row:

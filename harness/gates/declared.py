@@ -57,4 +57,6 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
         found.add(("placement", "layers"))
     if budgets.device_mib is not None:
         found.add(("footprint", DEVICE))
+    if budgets.partitions is not None:
+        found.add(("placement", "partitions"))
     return found | {("footprint", part) for part, key in SIZES.items() if getattr(budgets, key) is not None}

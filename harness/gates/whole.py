@@ -53,6 +53,8 @@ def _gates(build: Build, run: Run, outputs: Callable[[Build, Run], Sequence[Row]
     yield "placement", lambda: [artifacts.placement(build, artifact)]
     if budgets.layers is not None:
         yield "placement", lambda: [artifacts.layers(build, artifact)]
+    if budgets.partitions is not None:
+        yield "placement", lambda: [artifacts.partitions(build, artifact)]
     yield "accuracy", lambda: outputs(build, run)
     for part, limit in SIZES.items():
         if getattr(budgets, limit) is not None:

@@ -20,6 +20,9 @@ from harness.row import SINCE
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
+ONE_ROW = (
+    "layers", "partitions", "slowdown", "energy_mj", "cpu_share", "device_mib", "latency_ms", "end_to_end_ms",
+)  # fmt: skip
 
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
@@ -86,7 +89,16 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown", "energy_mj", "cpu_share", "device_mib", "latency_ms", "end_to_end_ms"):
+    if gate in (
+        "layers",
+        "partitions",
+        "slowdown",
+        "energy_mj",
+        "cpu_share",
+        "device_mib",
+        "latency_ms",
+        "end_to_end_ms",
+    ):
         return limited(budgets, gate)
     return gate != "cells" or budgets.drop.cell is not None
 

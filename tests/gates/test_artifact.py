@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.gates.artifact import DEVICE, MOST_NAMED, cpu_share, device_memory, footprint, layers, parity, placement
+from harness.errors import NotMeasured
+from harness.gates.artifact import (
+    DEVICE,
+    MOST_NAMED,
+    cpu_share,
+    device_memory,
+    footprint,
+    layers,
+    parity,
+    partitions,
+    placement,
+)
 from harness.gates.base import Build
 from harness.targets.base import NOWHERE, Artifact, Evidence, Node, OpTime, Placement, Profile, Sizes
 from harness.targets.told import DeviceMemory
@@ -100,6 +111,24 @@ def test_more_layers_than_allowed_fail(build: MakeBuild, limit: int, expected: O
     own = build(f"layers = {limit}")
     row = layers(own, artifact(own, [ON, ON, OFF]))
     assert (row.outcome, row.value, row.limit, row.evidence) == (expected, 3, limit, "static")
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(3, Outcome.PASS), (2, Outcome.FAIL)])
+def test_an_allowed_node_that_cuts_the_graph_in_pieces_fails(build: MakeBuild, limit: int, expected: Outcome) -> None:
+    own = build(f"partitions = {limit}", more=allow("Selu", "*"))
+    made = artifact(own, [ON, OFF, ON])
+    cut = replace(made, placement=replace(made.placement, partitions=3))
+    assert placement(own, cut).outcome is Outcome.PASS
+    row = partitions(own, cut)
+    assert (row.outcome, row.value, row.limit, row.evidence) == (expected, 3, limit, "static")
+    assert "1 Selu on cpu" in row.detail
+
+
+def test_partitions_that_nobody_tells_are_not_measured(build: MakeBuild) -> None:
+    own = build("partitions = 1")
+    made = artifact(own, [ON])
+    with pytest.raises(NotMeasured, match="remove partitions from its budgets"):
+        partitions(own, replace(made, placement=replace(made.placement, partitions=None)))
 
 
 @pytest.mark.parametrize(("part", "size"), [("file", 10), ("weights", 6), ("activations", 4)])
