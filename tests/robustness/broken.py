@@ -226,6 +226,8 @@ ONNX = {
     "an operator nobody knows": graph(lambda model: setattr(model.graph.node[0], "op_type", "Convolve")),
     "a domain nobody knows": graph(lambda model: setattr(model.graph.node[0], "domain", "com.example")),
     "a name of control characters": graph(lambda model: setattr(model.graph.node[0], "name", "conv\x1b[2J\n")),
+    "names that are not UTF-8": rewritten(lambda content: content.replace(b"features", b"feat\xff\xfees")),
+    "an operator that is not UTF-8": rewritten(lambda content: content.replace(b"Conv", b"C\xff\xfev")),
     "a cycle": graph(_cycle),
     "a name that nothing makes": graph(lambda model: model.graph.node[3].input.__setitem__(0, "nothing")),
     "a value made twice": graph(lambda model: model.graph.node.append(model.graph.node[0])),
