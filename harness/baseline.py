@@ -122,6 +122,8 @@ def read(house: Path, candidate: str, build: str) -> Baseline | None:
         return None
     mend = f"Restore it from version control, or remove it and accept anew with: {ACCEPT}"
     try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
         if path.stat().st_size > MAX_FILE:
             raise ValueError(f"larger than {MAX_FILE >> 20} MiB")
         found = Baseline.model_validate(json.loads(path.read_text(encoding="utf-8")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock
 
 from harness.errors import InfraError
@@ -101,12 +103,29 @@ class Cache:
         return path.is_relative_to(root) or root.is_relative_to(path)  # the root's parents may be what cannot be made
 
     def _fill(self, place: Path, make: Callable[[Path], None]) -> None:
+        for left in place.parent.glob(f".{place.name}-*"):  # by a run that was killed: we hold the lock
+            shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             make(temporary)
             temporary.replace(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def let_go(array: npt.NDArray[Any]) -> None:
+    """Give back the memory of a mapped array that was read through: it is read anew when it is asked for again."""
+    pages = getattr(array, "_mmap", None)
+    if pages is not None and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file in place of an old one, or the old one: never half of it. Folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def disk_error(error: OSError, place: Path) -> InfraError:

@@ -6,7 +6,6 @@ leave the folder: a model.toml is untrusted input.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from harness.audio.frontend import FrontEnd
 from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, layered
 from harness.errors import CandidateError, nearest
 from harness.recipe import Allow, Calibration, Recipe
-from harness.strict import MAX_TOML, Strict, faults
+from harness.strict import Strict, faults, read_toml
 
 MAX_MODEL = 256 * 1024 * 1024
 
@@ -116,9 +115,10 @@ def inside(folder: Path, name: str) -> Path:
         path = (folder / name).resolve()
         path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null byte
-        raise CandidateError(f"{name!r:.60} in {folder} is no file name ({error}); rename it.") from error
+        why = getattr(error, "strerror", None) or error  # with the name, an OSError is as long as the name
+        raise CandidateError(f"{name!r:.60} in {folder} is no file name ({why}); rename it.") from error
     if not path.is_relative_to(folder.resolve()):
-        raise CandidateError(f"{name!r} in {folder} leads out of its folder; move the file into it.")
+        raise CandidateError(f"{name!r:.200} in {folder} leads out of its folder; move the file into it.")
     return path
 
 
@@ -150,10 +150,8 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     path = folder / "model.toml"
     if not path.is_file():
         raise CandidateError(f"{folder} has no model.toml; see docs/bring-your-own-model.md for one to start from.")
-    if path.stat().st_size > MAX_TOML:
-        raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a model.toml holds no data.")
+    raw = read_toml(path, CandidateError)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
         parsed = ModelToml.model_validate(raw)
         candidate = Candidate(
             folder=folder.resolve(),
@@ -167,8 +165,6 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
         )
         for recipe in candidate.recipes:
             candidate.budgets(recipe)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
         raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
     _check(candidate, path)

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from harness.audio.conditions import SKETCH, Renditions, compare, fingerprint
+from harness.cache import write_whole
 from harness.errors import GoldenError
 
 Logits = npt.NDArray[np.float32]
@@ -57,11 +58,8 @@ def place(house: Path, candidate: str, condition: str) -> Path:
 
 
 def write(path: Path, golden: Golden) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(getattr(golden, name)) for name in TENSORS}
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, {"provenance": json.dumps(asdict(golden.provenance), sort_keys=True)})
-    temporary.replace(path)
+    write_whole(path, save(tensors, {"provenance": json.dumps(asdict(golden.provenance), sort_keys=True)}))
 
 
 def read(path: Path) -> Golden:
@@ -157,5 +155,7 @@ def unused(house: Path, candidates: Mapping[str, Iterable[str]]) -> list[Path]:
     """Golden files that no candidate and condition asks for. ``candidates`` maps name to conditions."""
     wanted = {place(house, name, condition) for name, conditions in candidates.items() for condition in conditions}
     return sorted(
-        path for path in (house / "golden").rglob("*") if path.is_file() and path not in wanted and path.suffix != ".md"
+        path
+        for path in (house / "golden").rglob("*")
+        if path.is_file() and path not in wanted and path.suffix != ".md" and not path.name.startswith(".")
     )

@@ -17,6 +17,8 @@ Values = npt.NDArray[np.float64]
 
 MANY_SPEAKERS = 20  # below, the bootstrap over clusters is too narrow (Cameron, Gelbach, Miller 2008)
 RESAMPLES = 2000
+CROWD = 500  # speakers: of more, not all resamples are in memory at once
+AT_ONCE = 1 << 20  # numbers
 ROUNDING = 1e-12  # a standard error below is none
 
 
@@ -141,6 +143,7 @@ def _bootstrap(sums: Values, counts: Values, confidence: float, seed: int) -> tu
         n_resamples=RESAMPLES,
         confidence_level=2 * confidence - 1,  # two-sided, so that each end has the confidence asked for
         method="BCa",
+        batch=max(1, AT_ONCE // len(sums)) if len(sums) > CROWD else None,  # its jackknife is speakers by speakers
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)

@@ -144,7 +144,7 @@ def _refuse_odd_names(path: Path, model: onnx.ModelProto) -> None:
         )
         values = (*graph.input, *graph.output, *graph.initializer)
         for name in (*names, *(value.name for value in values)):
-            if not name.isprintable():
+            if not isinstance(name, str) or not name.isprintable():  # protobuf gives bytes for what is no UTF-8
                 raise CandidateError(f"{path}: the name {name[:40]!r} holds control characters. {EXPORT}")
 
 

@@ -26,7 +26,7 @@ from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
-from harness.cache import Cache, digest, disk_error
+from harness.cache import Cache, digest, disk_error, let_go, write_whole
 from harness.candidate import Candidate
 from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, nearest
@@ -207,8 +207,7 @@ class Run:
         """One JSON record of a finished stage, below the run's folder."""
         path = self.folder / f"{name}.json"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+            write_whole(path, json.dumps(value, indent=1, sort_keys=True).encode())
         except OSError as error:
             raise disk_error(error, path) from error
 
@@ -262,9 +261,10 @@ class Run:
         def make(folder: Path) -> None:
             self.say(f"features of {candidate.name}, {condition}")
             np.save(folder / "features.npy", front.batch(renditions.audio), allow_pickle=False)
+            let_go(renditions.audio)
 
         entry = self.cache.entry("features", key, make)
-        return cast(Features, np.load(entry.path / "features.npy", allow_pickle=False))
+        return cast(Features, np.load(entry.path / "features.npy", mmap_mode="r", allow_pickle=False))
 
     def _golden(self, candidate: Candidate) -> dict[str, Golden]:
         self.ready(candidate)
@@ -358,7 +358,9 @@ class Run:
 
         identity = board.identity()
         board_key = [identity] if identity else []
-        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, features.tobytes()), make)
+        content = np.ascontiguousarray(features).data
+        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, content), make)
+        let_go(features)
         return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
 
     def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:

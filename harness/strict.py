@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import stat
+import tomllib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.errors import nearest
+from harness.errors import VoxgateError, nearest
 
 MAX_TOML = 256 * 1024
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def read_toml(path: Path, wrong: type[VoxgateError], remedy: str = "") -> dict[str, Any]:
+    """What a TOML file says. Raises ``wrong``, with ``remedy``, where it is no file, is large, or is no TOML."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # of a pipe or a device nothing tells how long reading takes
+            raise wrong(f"{path} is no regular file; write one there. {remedy}".rstrip())
+        if found.st_size > MAX_TOML:
+            raise wrong(f"{path} is larger than {MAX_TOML // 1024} KiB; a {path.name} holds no data.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise wrong(f"{path} cannot be read: {error.strerror or error}. {remedy}".rstrip()) from error
+    except (ValueError, RecursionError) as error:  # Python reads no number of thousands of digits
+        raise wrong(f"{path} is not valid TOML: {error}.") from error
 
 
 def faults(error: ValidationError, models: Sequence[type[BaseModel]]) -> Iterator[str]:

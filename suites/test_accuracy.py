@@ -25,8 +25,10 @@ def test_drop(judged, slice_id, record, show):
 
 
 @pytest.mark.gate("flips")
-def test_flips(judged, slice_id, record):
-    record(judged.margins("flips")[slice_id])
+def test_flips(judged, slice_id, record, show):
+    row = judged.margins("flips")[slice_id]
+    show.flips(row, judged)
+    record(row)
 
 
 @pytest.mark.gate("sqnr")

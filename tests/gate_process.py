@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -29,19 +32,37 @@ LIBRARIES = (
 
 def run_pytest(arguments: list[str], cwd: Path, environment: dict[str, str], output: Path, seconds: float) -> int:
     """The exit status of ``pytest *arguments``, run in ``cwd``; all it prints goes to ``output``."""
+    process = start_pytest(arguments, cwd, environment, output)
+    try:
+        process.join(seconds)
+        code = process.exitcode
+    finally:
+        kill(process)  # what it left running, too
+    if code is None:
+        raise TimeoutError(f"pytest {' '.join(arguments)} took longer than {seconds:g} s:\n{output.read_text()}")
+    return code
+
+
+def start_pytest(arguments: list[str], cwd: Path, environment: dict[str, str], output: Path) -> BaseProcess:
+    """The same, under way, in a process group of its own."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(LIBRARIES))
     process = context.Process(target=_main, args=(arguments, str(cwd), environment, str(output)))
     process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(f"pytest {' '.join(arguments)} took longer than {seconds:g} s:\n{output.read_text()}")
-    return process.exitcode
+    return process
+
+
+def kill(process: BaseProcess) -> None:
+    """SIGKILL to all of its group, and wait for it."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):  # too young to lead a group
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
 
 
 def _main(arguments: list[str], cwd: str, environment: dict[str, str], output: str) -> None:
+    os.setpgid(0, 0)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -18,7 +18,7 @@ from typing import Any
 from harness.cache import Cache
 from harness.candidate import find_candidates
 from harness.run import Run
-from tests.gate_process import run_pytest
+from tests.gate_process import kill, run_pytest, start_pytest
 
 CHECKOUT = Path(__file__).parents[1]
 SHIPPED = CHECKOUT / "models" / "commands"
@@ -26,6 +26,7 @@ CORPUS = CHECKOUT / "corpora" / "commands"
 ACCENTS = ("de", "en-gb-x-rp", "sv")
 SPEAKERS = 4  # of each accent and split
 SECONDS = 300
+LOOK_S = 0.003
 OURS = ("CI", "PYTEST_", "VOXGATE_D", "TOX_")  # what an outer run must not leave to an inner one
 
 RECIPE = '\n[[recipe]]\ntarget = "host"\nname = "int8"\nruntime = "onnxruntime"\nprecision = "int8"\n'
@@ -185,15 +186,29 @@ class Gate:
     ) -> GateRun:
         """``pytest --candidates HOUSE --work WORK *arguments`` in the checkout."""
         work = work or self.work()
-        named = ["--candidates", str(house)] if house else []
-        plain = ["-p", "no:cacheprovider", "--color=no", f"--work={work}", "--diagnose=0"]  # the last one counts
         output = self.root / f"output-{work.name}.txt"
-        code = run_pytest([*named, *plain, *arguments], cwd, self.environment(environment), output, SECONDS)
+        code = run_pytest(_command(house, work, arguments), cwd, self.environment(environment), output, SECONDS)
         return GateRun(code, output.read_text(encoding="utf-8", errors="replace"), work)
+
+    def killed(self, house: Path, *arguments: str, work: Path, when: Callable[[], bool]) -> bool:
+        """Start the same, and kill all of it ``when`` that says so; False where it had ended by then."""
+        output = self.root / f"killed-{work.name}.txt"
+        process = start_pytest(_command(house, work, arguments), CHECKOUT, self.environment(), output)
+        while process.exitcode is None and not when():
+            process.join(LOOK_S)
+        ended = process.exitcode is not None
+        kill(process)
+        return not ended
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return {**kept, "COLUMNS": "200", **(more or {})}
+
+
+def _command(house: Path | None, work: Path, arguments: Iterable[str]) -> list[str]:
+    named = ["--candidates", str(house)] if house else []
+    plain = ["-p", "no:cacheprovider", "--color=no", f"--work={work}", "--diagnose=0"]  # the last one counts
+    return [*named, *plain, *arguments]
 
 
 def new_gate(root: Path, name: str) -> Gate:

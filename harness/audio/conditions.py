@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from harness.audio import pool
 from harness.audio.clip import Clip, Wave, fit, read_clip
 from harness.audio.corpus import Corpus
 from harness.audio.effects import add_noise, level_db, reverberate, seeded, through_device, turned_down
-from harness.audio.rooms import ROOMS, Bank, cached_bank, make_bank
+from harness.audio.rooms import ROOMS, Bank, Room, cached_bank, make_bank
 from harness.cache import Cache, digest
 from harness.errors import CorpusError, nearest
 
@@ -29,6 +31,9 @@ ARITHMETIC = 1  # raise when effects, rooms or render change what they compute
 MADE_WITH = ("audiomentations", "numpy", "pyroomacoustics", "scipy", "soundfile", "soxr")
 SAME_DB = -50.0  # difference over signal of what counts as the same audio: far below any SNR rendered
 SKETCH = 4
+KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
+
+_kept: dict[Any, Wave] = {}
 
 Pcm = npt.NDArray[np.int16]
 Say = Callable[[str], None]
@@ -147,27 +152,66 @@ def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cac
 
 
 def _render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
-    count = len(corpus.clips)
-    bank = cached_bank(ROOMS[condition.room], corpus.sample_rate, cache) if condition.room else None
+    count, rate = len(corpus.clips), corpus.sample_rate
+    room = ROOMS[condition.room] if condition.room else None
+    if room is not None:
+        cached_bank(room, rate, cache)  # simulated once, here: parts find it
+    asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
+    parts = (
+        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
+        for first in range(0, count, pool.SIZE)
+    )
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
-    total, signs = hashlib.sha256(), _signs(samples)
+    total = hashlib.sha256()
     with (folder / "audio.npy").open("wb") as file:
         # Written, not mapped: a full disk must be an OSError here, and is a bus error in a map.
         header = {"descr": "<i2", "fortran_order": False, "shape": (count, samples)}
         np.lib.format.write_array_header_1_0(file, header)
-        for index, clip in enumerate(corpus.clips):
+        for number, (pcm, own_levels, own_sketch) in enumerate(pool.over(rendered_part, parts, count)):
+            index = number * pool.SIZE
             if index % 500 == 0:
                 say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
-            dry = fit(read_clip(clip, corpus.sample_rate), samples)
-            pcm = _rendered(dry, clip.id, condition, corpus.sample_rate, bank).astype("<i2")
-            file.write(pcm.tobytes())
-            total.update(pcm.tobytes())
-            levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
+            file.write(pcm)
+            total.update(pcm)
+            levels[index : index + pool.SIZE] = np.frombuffer(own_levels, np.float32)
+            sketch[index : index + pool.SIZE] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
     np.save(folder / "levels_db.npy", levels, allow_pickle=False)
     np.save(folder / "sketch.npy", sketch, allow_pickle=False)
     (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
 
 
+Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int]  # condition, its room, cache, samples, rate
+Rendered = tuple[bytes, bytes, bytes]  # int16 audio, float32 levels_db and sketch
+
+
+def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendered:
+    """Some clips, ``(id, path, resample)`` each, under one condition: builtin values, for whatever process does it."""
+    (params, room, cache, samples, rate), clips = request
+    condition, signs = Condition(**params), _signs(samples)
+    bank = cached_bank(Room(**room), rate, Cache(Path(cache))) if room else None
+    audio = bytearray()
+    levels, sketch = np.zeros(len(clips), np.float32), np.zeros((len(clips), SKETCH), np.float32)
+    for index, (clip_id, path, resample) in enumerate(clips):
+        clip = Clip(clip_id, Path(path), "", "", "", "test", resample=resample)
+        pcm = _rendered(_dry(clip, rate, samples), clip_id, condition, rate, bank).astype("<i2")
+        audio += pcm.tobytes()
+        levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
+    return bytes(audio), levels.tobytes(), sketch.tobytes()
+
+
+def _dry(clip: Clip, rate: int, samples: int) -> Wave:
+    """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
+    facts = clip.path.stat() if clip.path.is_file() else None
+    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
+    found = _kept.get(key)
+    if found is None:
+        found = fit(read_clip(clip, rate), samples)
+        if (len(_kept) + 1) * found.nbytes <= KEPT_BYTES:
+            _kept[key] = found
+    return found
+
+
+@lru_cache(maxsize=4)
 def _signs(samples: int) -> npt.NDArray[np.float32]:
     """Fixed random signs ``(samples, 4)`` to project audio on.
 

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness.audio.clip import Clip, Split, Wave, fit, read_clip
 from harness.audio.layouts import LAYOUTS, Layout
 from harness.cache import digest
 from harness.errors import CorpusError, Unsupported, nearest
+from harness.strict import Strict, faults, read_toml
 
 __all__ = ["Clip", "Corpus", "Split", "Wave", "corpus_names", "fit", "load_corpus", "read_clip"]
 
-MAX_TOML = 256 * 1024
 UNGROUPED = "other"
 
 
@@ -60,16 +59,12 @@ class Corpus:
         return digest("corpus", self.sample_rate, sorted(rows))
 
 
-class Accent(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Accent(Strict):
     title: str = ""
     group: str = UNGROUPED
 
 
-class Head(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Head(Strict):
     name: str
     description: str = ""
     layout: Literal["manifest", "table", "speech_commands", "audiomnist", "fsdd"] = "manifest"
@@ -78,15 +73,13 @@ class Head(BaseModel):
     real: bool = False
     data: str | None = None
     manifest: str | None = None
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field({})
     builder: int | None = None  # of a synthetic corpus: the version of what made it
 
 
-class CorpusToml(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class CorpusToml(Strict):
     corpus: Head
-    accents: dict[str, Accent] = {}
+    accents: dict[str, Accent] = Field({})
 
 
 def corpus_names(house: Path) -> list[str]:
@@ -124,26 +117,11 @@ def load_corpus(name: str, house: Path, data: Path | None = None) -> Corpus:
 
 
 def _read_toml(path: Path) -> CorpusToml:
-    if path.stat().st_size > MAX_TOML:
-        raise CorpusError(f"{path} is larger than {MAX_TOML // 1024} KiB; clips belong in the manifest.")
+    raw = read_toml(path, CorpusError)
     try:
-        return CorpusToml.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path} is not valid TOML: {error}.") from error
+        return CorpusToml.model_validate(raw)
     except ValidationError as error:
-        raise CorpusError(f"{path}: {'; '.join(_faults(error))}.") from error
-
-
-def _faults(error: ValidationError) -> list[str]:
-    known = {*Head.model_fields, *Accent.model_fields, *CorpusToml.model_fields}
-    found = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            found.append(f"unknown key {where}{nearest(str(fault['loc'][-1]), known)}")
-        else:
-            found.append(f"{where}: {fault['msg']} (found {fault.get('input')!r:.60})")
-    return found
+        raise CorpusError(f"{path}: {'; '.join(faults(error, (CorpusToml, Head, Accent)))}.") from error
 
 
 def _data_root(head: Head, house: Path, data: Path | None) -> Path:

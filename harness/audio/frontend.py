@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.agent.frontend import compute, computer
+from harness.audio import pool
 from harness.errors import CandidateError
 
 Features = npt.NDArray[np.float32]
@@ -84,9 +85,17 @@ class FrontEnd(BaseModel):
 
     def batch(self, audio: Audio) -> Features:
         """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
-        if not len(audio):
-            return np.zeros((0, self.frames, self.bins), np.float32)
-        return np.stack([self.features(wave) for wave in audio])
+        asked, kind = self.model_dump(), audio.dtype.str
+        self._computer()  # raises here what no part could compute
+        parts = (
+            (asked, kind, audio.shape[1], np.ascontiguousarray(audio[first : first + pool.SIZE]).tobytes())
+            for first in range(0, len(audio), pool.SIZE)
+        )
+        found = np.zeros((len(audio), self.frames, self.bins), np.float32)
+        for number, part in enumerate(pool.over(features_part, parts, len(audio))):
+            own = found[number * pool.SIZE :][: pool.SIZE]
+            own[:] = np.frombuffer(part, np.float32).reshape(own.shape)
+        return found
 
     def _computer(self) -> Any:
         try:
@@ -97,3 +106,11 @@ class FrontEnd(BaseModel):
                 f"{self.frame_length_ms:g} ms at {self.sample_rate} Hz take fewer mel_bins than "
                 f"{self.mel_bins}, or longer frames."
             ) from error
+
+
+def features_part(request: tuple[dict[str, Any], str, int, bytes]) -> bytes:
+    """Features of some windows ``(n, samples)`` of one dtype: builtin values, for whatever process does it."""
+    asked, kind, samples, content = request
+    front = FrontEnd(**asked)
+    windows = np.frombuffer(content, np.dtype(kind)).reshape(-1, samples)
+    return np.stack([front.features(wave) for wave in windows]).astype(np.float32).tobytes()

@@ -171,7 +171,8 @@ def _inside(root: Path, name: str, where: str) -> Path:
         path = (root / name).resolve()
         path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null byte
-        raise CorpusError(f"{where}: {name!r:.60} is no file name ({error}); mend the path.") from error
+        why = getattr(error, "strerror", None) or error  # with the name, an OSError is as long as the name
+        raise CorpusError(f"{where}: {name!r:.60} is no file name ({why}); mend the path.") from error
     if not path.is_relative_to(root):
         raise CorpusError(f"{where}: the path {name!r} leads out of {root}; copy the audio into it.")
     return path

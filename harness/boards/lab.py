@@ -78,6 +78,19 @@ class Lab:
         lacks = [f"{board.id} lacks {', '.join(sorted(set(self.needs) - set(board.capabilities)))}" for board in own]
         return "; ".join(board.out_of_order() for board in able) or "; ".join(lacks)
 
+    def quarantined(self) -> list[str]:
+        """The boards that may not be used today, with reason and last day."""
+        return [said for board in self.boards if (said := board.out_of_order())]
+
+    def require_no_overdue(self) -> None:
+        """Raise InfraError where a quarantine is over that nobody has ended or extended."""
+        over = [said for board in self.boards if (said := board.overdue())]
+        if over:
+            raise InfraError(
+                f"{self.path}: a quarantine is over: {'; '.join(over)}. Look with: voxgate lab check. Of a board that "
+                "is well remove it, of another set a later until."
+            )
+
     def board(self, target: str, build: str) -> Board | None:
         """The board for a build, or a NoBoard that says why, or None where the lab has none of the target."""
         found = self.chosen(target, build)

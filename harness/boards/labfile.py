@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,7 +15,7 @@ from harness.boards.energy import Hwmon, Joulescope, MeterEntry, Ppk2, Tegrastat
 from harness.boards.labgrid import LabgridEntry, lease
 from harness.boards.power import CommandPower, Power
 from harness.errors import InfraError
-from harness.strict import MAX_TOML, Strict, faults
+from harness.strict import Strict, faults, read_toml
 
 Command = tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
 EMULATED = 4.0
@@ -92,6 +91,13 @@ class LabBoard(Strict):
             return ""
         return f"{self.id} is quarantined until {held.until}: {held.reason}"
 
+    def overdue(self, today: date | None = None) -> str:
+        """The quarantine that is over and still declared, or an empty string."""
+        held = self.quarantine
+        if held is None or held.until >= (today or date.today()):
+            return ""
+        return f"that of {self.id} ended with {held.until} ({held.reason})"
+
 
 class LabToml(Strict):
     wait_s: float = Field(0.0, ge=0, le=86400)  # how long a run waits for a board that another one holds
@@ -109,14 +115,9 @@ class LabToml(Strict):
 
 def read(path: Path) -> LabToml:
     """The lab. Raises InfraError with every fault of its file."""
+    raw = read_toml(path, InfraError, "See docs/lab.md for a lab.toml to start from.")
     try:
-        if path.stat().st_size > MAX_TOML:
-            raise InfraError(f"{path} is larger than {MAX_TOML // 1024} KiB; a lab.toml holds no data.")
-        return LabToml.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InfraError(f"--lab {path}: {error.strerror or error}. See docs/lab.md for one to start from.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InfraError(f"{path} is not valid TOML: {error}.") from error
+        return LabToml.model_validate(raw)
     except ValidationError as error:
         models = (
             LabToml, LabBoard, Address, PowerCommands, Quarantine, LabgridEntry, Hwmon, Tegrastats, Joulescope, Ppk2

@@ -17,6 +17,7 @@ EVERY = 2000  # windows between two lines of progress
 class LocalBoard(Board):
     name = "host"
     evidence = Evidence.HOST
+    piecewise = True  # so that one condition at a time is in memory
 
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         """Logits ``(n, labels)``.
@@ -45,7 +46,9 @@ class LocalBoard(Board):
 
 def require_finite(artifact: Artifact, features: Features) -> None:
     """Raise ToolchainError where a feature is NaN or infinite: a quantized model would hide it."""
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=tuple(range(1, features.ndim))))
+    axes = tuple(range(1, features.ndim))
+    parts = (features[first : first + EVERY] for first in range(0, len(features), EVERY))
+    bad = np.flatnonzero(~np.concatenate([np.isfinite(part).all(axis=axes) for part in parts] or [np.ones(0, bool)]))
     if len(bad):
         raise ToolchainError(
             f"{artifact.candidate} on {artifact.recipe.id}: {len(bad)} of {len(features)} feature windows hold "

@@ -14,7 +14,7 @@ from harness.gates import accuracy, regression
 from harness.gates.base import Build
 from harness.row import SINCE, Before, Row, keyed
 from harness.run import FLOAT, Run
-from harness.score.flips import flips
+from harness.score.flips import Flip, flips
 from harness.score.keyword import Comparison
 from harness.score.slices import Slice
 
@@ -27,7 +27,7 @@ class Judged:
     def __init__(self, build: Build, run: Run) -> None:
         self.build = build
         self.run = run
-        self.flipped = 0  # decisions in all
+        self.flips: list[Flip] = []  # every changed decision, the worst first
         self.heard: list[tuple[Path, dict[str, Any]]] = []  # audio of the worst flips, and what is known of each
         self._margins: dict[str, dict[str, Row]] = {}
 
@@ -69,6 +69,14 @@ class Judged:
         self._write("floors", list(rows.values()))
         return rows
 
+    def heard_in(self, slice_id: str) -> tuple[int, list[tuple[Path, dict[str, Any]]]]:
+        """How many decisions flipped within a slice, and the worst of them with their audio."""
+        candidate = self.build.candidate
+        parts = {part.id: part for part in (*self.run.margins(candidate), *self.run.cells(candidate))}
+        part = parts[slice_id]
+        own = [flip for flip in self.flips if part.holds(flip.accent, flip.condition)]
+        return len(own), [self._audible(flip, rank) for rank, flip in enumerate(own[:MOST_HEARD], start=1)]
+
     @property
     def before(self) -> Before:
         """The figures of the build's last release."""
@@ -100,15 +108,19 @@ class Judged:
     def _keep_flips(self, comparison: Comparison) -> None:
         """The worst flipped decisions with their audio, for whoever wants to hear them."""
         candidate = self.build.candidate
-        found = flips(comparison, self.run.clips(candidate), candidate.labels)
-        for i, flip in enumerate(found[:MOST_HEARD]):
-            renditions = self.run.renditions(candidate, flip.condition)
-            file = f"{self._record('heard')}-{i + 1}.flac"
+        self.flips = flips(comparison, self.run.clips(candidate), candidate.labels)
+        self.heard = [self._audible(flip, rank) for rank, flip in enumerate(self.flips[:MOST_HEARD], start=1)]
+        told = {"count": len(self.flips), "heard": [flip for _, flip in self.heard]}
+        self.run.write(self._record("heard"), told)
+
+    def _audible(self, flip: Flip, rank: int) -> tuple[Path, dict[str, Any]]:
+        """The flip's audio as a file, made once, and what is known of it."""
+        renditions = self.run.renditions(self.build.candidate, flip.condition)
+        file = f"{self._record('heard')}-{flip.condition}-{flip.clip}.flac"
+        path = self.run.folder / file
+        if not path.is_file():
             self.run.write_audio(file, renditions.audio[flip.clip], renditions.sample_rate)
-            path = self.run.folder / file
-            self.heard.append((path, {"rank": i + 1, "file": path.name, **asdict(flip)}))
-        self.flipped = len(found)
-        self.run.write(self._record("heard"), {"count": len(found), "heard": [flip for _, flip in self.heard]})
+        return path, {"rank": rank, "file": path.name, **asdict(flip)}
 
     def _write(self, name: str, rows: list[Row]) -> None:
         self.run.write(self._record(name), [row.as_json() for row in rows])

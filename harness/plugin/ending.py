@@ -71,6 +71,11 @@ def withheld(house: House) -> Iterator[str]:
             yield f"{each.title} was judged in part: {lack}"
 
 
+def quarantined(house: House) -> list[str]:
+    """Boards of the lab that this run may not use, each with its reason."""
+    return house.lab.quarantined() if house.lab else []
+
+
 def command(config: pytest.Config) -> str:
     return " ".join(["pytest", *map(str, config.invocation_params.args)])
 
@@ -94,6 +99,7 @@ def facts(config: pytest.Config, house: House, status: int) -> dict[str, Any]:
         "history": str(house.options.history),
         "commit": {name: commit(house.candidates[name].house) for name in sorted(judged(house))},
         "cache": hits(house),
+        "quarantine": quarantined(house),
         "environment": {
             "voxgate": version("voxgate"),
             "targets": ", ".join(registry()),

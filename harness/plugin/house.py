@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -148,6 +147,6 @@ def new_folder(work: Path) -> Path:
 
 def make_latest(folder: Path) -> None:
     """Point ``runs/latest`` to a run that judges; one that merely lists tests is not worth a report."""
-    link = folder.with_name(f".{LATEST}-{os.getpid()}")
+    link = folder.with_name(f".{LATEST}-{secrets.token_hex(4)}")  # containers number their processes alike
     link.symlink_to(folder.name, target_is_directory=True)
     link.replace(folder.with_name(LATEST))

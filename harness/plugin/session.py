@@ -39,7 +39,7 @@ def open_house(config: pytest.Config, chosen: Options) -> None:
         raise pytest.UsageError(str(error)) from error
     house = House(options=chosen, say=_speaker(config), folder=folder)
     config.stash[HOUSE] = house
-    _checked(house, lambda: house.lab)
+    _checked(house, lambda: _look_at_lab(house))
     config.pluginmanager.register(workers, "voxgate-workers")
     configure_results(config, folder)
     if not worker and getattr(config.option, "numprocesses", None):
@@ -57,7 +57,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     house = config.stash.get(HOUSE, None)
     if house is None:
         return []
-    return [f"voxgate {version('voxgate')}: records in {house.folder}, targets {', '.join(registry())}"]
+    first = f"voxgate {version('voxgate')}: records in {house.folder}, targets {', '.join(registry())}"
+    return [first, *(f"quarantine: {line}" for line in ending.quarantined(house))]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -186,6 +187,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     times = {build: beside.text(found) for build, found in beside.read(house.folder).items()}
     width, colour = writer.fullwidth, writer.hasmarkup
     terminalreporter.write(summary(house.rows, ending.hits(house), width, colour, before, causes, times))
+    for line in ending.quarantined(house):
+        terminalreporter.write_line(f"quarantine: {line}; nothing ran there", yellow=True)
     for line in house.withheld:
         terminalreporter.write_line(f"--release: {line}, so this run fails", red=True)
     for line in house.drift:
@@ -247,6 +250,11 @@ def _plan(house: House, builds: list[tuple[str, str]]) -> None:
     house.say(plan_table(decidable))
     for told in ending.unreleased(house, builds):
         house.say(told)
+
+
+def _look_at_lab(house: House) -> None:
+    if house.lab is not None and house.options.release:
+        house.lab.require_no_overdue()
 
 
 def _checked(house: House, look: Callable[[], object]) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from harness import baseline as baselines
 from harness import origin
 from harness.baseline import Baseline, Decided, Made, Origin, Release
-from harness.cache import disk_error
+from harness.cache import disk_error, write_whole
 from harness.candidate import Candidate
 from harness.errors import BaselineError, nearest
 from harness.gates.declared import unjudged
@@ -132,11 +132,8 @@ def _told(path: Path, old: Baseline | None, release: Release) -> Iterator[str]:
 
 
 def _write(path: Path, baseline: Baseline) -> None:
-    temporary = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(baselines.text(baseline), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, baselines.text(baseline).encode())
     except OSError as error:
         raise disk_error(error, path) from error
 

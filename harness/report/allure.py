@@ -120,12 +120,16 @@ class Show:
             allure.attach(text, "margins", allure.attachment_type.HTML)
 
     def flips(self, row: Row, judged: Judged) -> None:
-        """The worst flipped decisions, each with a player, for the overall row. Allure itself plays no audio."""
-        if self.results is None or row.slice != "overall":
+        """The worst flipped decisions of the overall row, and of a slice that does not pass, each with a player.
+
+        Allure itself plays no audio.
+        """
+        if self.results is None or (row.slice != "overall" and row.outcome is Outcome.PASS):
             return
-        heard = {"count": judged.flipped, "heard": [flip for _, flip in judged.heard]}
-        if judged.heard:
-            players = since.flips(heard, {path.name: path.read_bytes() for path, _ in judged.heard})
+        count, heard = judged.heard_in(row.slice)
+        if heard:
+            told = {"count": count, "heard": [flip for _, flip in heard]}
+            players = since.flips(told, {path.name: path.read_bytes() for path, _ in heard})
             allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
 
     def beside(self, times: Sequence[Time]) -> None:

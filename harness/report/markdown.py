@@ -35,6 +35,9 @@ def markdown(records: Records) -> str:
     ]
     if records.drift:
         parts.append("### Drift\n\n" + "\n".join(f"- {code(line)}" for line in records.drift[:MOST_ROWS]))
+    held = records.facts.get("quarantine", ())
+    if held:
+        parts.append("### Quarantine\n\n" + "\n".join(f"- {code(str(line))}" for line in held[:MOST_ROWS]))
     text = "\n\n".join(part for part in parts if part)
     return f"{text[:MOST_TEXT]}\n"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.cache import disk_error
 from harness.history import NAME, History
+from harness.report import metrics
 from harness.report.allure import RESULTS, slug
 from harness.report.environment import CATEGORIES
 from harness.report.markdown import markdown
@@ -76,7 +77,7 @@ def configuration(records: Records, results: Path, history: Path) -> dict[str, A
         "appendHistory": True,
         "historyLimit": RUNS_KEPT,
         "categories": {"rules": [category.record() for category in CATEGORIES]},
-        "performance": _performance(results),
+        "performance": metrics.configured(results, records.rows),
         "plugins": {"awesome": {"options": awesome}},
     }
 
@@ -92,6 +93,7 @@ def _allure(work: Path, records: Records) -> Path:
         raise _NoAllure("the run has no Allure results; judge again without -p no:allure_pytest.")
     program = _installed(work / "node")
     _write_globals(records, results)
+    metrics.write(results, records.rows, time.time_ns() // 10**6)
     store = _store(work, records)
     history = _before(store, records)
     config = records.folder / "allurerc.mjs"
@@ -167,18 +169,6 @@ def _write_globals(records: Records, results: Path) -> None:
     now = time.time_ns() // 10**6
     attachments = [{"name": name, "source": file, "type": kind, "timestamp": now} for name, file, kind in found]
     _write(results / "voxgate-globals.json", json.dumps({"attachments": attachments, "errors": []}, indent=1))
-
-
-def _performance(results: Path) -> dict[str, Any]:
-    """Titles and units of the metrics, one group a build; a key is ``candidate on build what p50``."""
-    groups, metrics = {}, {}
-    for path in sorted(results.glob("*-perf.json")):
-        for key in (figure["key"] for figure in json.loads(path.read_text(encoding="utf-8"))):
-            candidate, on, build, title = key.split(" ", 3)
-            group = f"{candidate} {on} {build}"
-            groups[group] = {"title": group}
-            metrics[key] = {"title": title, "unit": "ms", "better": "lower", "group": group}
-    return {"groups": groups, "metrics": metrics}
 
 
 def _how_to_open(report: Path) -> str:

@@ -118,6 +118,7 @@ def _undecidable(plan: Sequence[Mapping[str, Any]]) -> str:
 def _provenance(records: Records) -> str:
     facts = records.facts
     known = [("command", facts.get("command", "")), *sorted(facts.get("environment", {}).items())]
+    known += [("quarantine", line) for line in facts.get("quarantine", ())]
     cached = from_cache(facts.get("cache", {}))
     if cached:
         known.append(("cache", cached))

@@ -28,6 +28,10 @@ class Slice:
     def __str__(self) -> str:
         return self.id
 
+    def holds(self, accent: str, condition: str) -> bool:
+        """Whether a rendering is part of it."""
+        return (self.accents is None or accent in self.accents) and self.condition in (None, condition)
+
 
 def groups(accents: Mapping[str, str], unseen: Collection[str]) -> dict[str, frozenset[str]]:
     """Accent groups: native, seen and unseen foreign. ``accents`` maps accent to its group."""

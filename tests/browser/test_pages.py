@@ -97,6 +97,28 @@ def test_allure_plays_the_flips(page: Page, allure: Path) -> None:
     check_plays(page, page.frames[-1])
 
 
+def test_a_slice_that_does_not_pass_plays_its_own_flips(page: Page, allure: Path, release: GateRun) -> None:
+    part = "condition=noise-20db"
+    assert release.row("accuracy", part)["outcome"] != "PASS"
+    page.goto(allure.as_uri())
+    page.get_by_text(f"accuracy: {part}", exact=True).first.click()
+    page.get_by_text("flips to listen to", exact=True).first.click()
+    frame = page.frame_locator("iframe")
+    frame.locator("audio").first.wait_for()
+    lines = frame.locator("tr[data-slice]").evaluate_all("all => all.map(one => one.dataset.slice)")
+    assert all(line.endswith(part) for line in lines)
+    check_plays(page, page.frames[-1])
+
+
+def test_the_page_of_metrics_has_the_run_s_figures(page: Page, allure: Path, release: GateRun) -> None:
+    page.goto(f"{allure.as_uri()}#metrics")
+    page.get_by_text("SQNR", exact=True).first.wait_for()
+    said = page.locator("body").inner_text()
+    for title in ("accuracy drop, worst slice", "size, file", "inference p50"):
+        assert title in said
+    assert f"{release.row('sqnr')['value']:.3f} dB" in said
+
+
 def check_plays(page: Page, frame: Frame) -> None:
     """Every player has all of its second, and moves on when it is started."""
     players = frame.locator("audio").all()

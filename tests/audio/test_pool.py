@@ -1,0 +1,68 @@
+"""Work spread over helpers is the work itself: values, order, errors; and a helper that dies costs nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.audio import pool
+from harness.audio.conditions import CONDITIONS, render_corpus
+from harness.audio.corpus import load_corpus
+from harness.audio.frontend import FrontEnd
+from harness.cache import Cache
+from harness.errors import CorpusError
+from tests.audio.parts import dies_beside, process_of, refused
+
+RATE = 16000
+
+
+@pytest.fixture
+def spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helpers, however few the clips and processors; none that another test has killed."""
+    monkeypatch.setattr(pool, "ENOUGH", 1)
+    monkeypatch.setattr(pool, "processors", lambda: 2)
+    pool._helpers.cache_clear()
+
+
+@pytest.mark.usefixtures("spread")
+def test_answers_keep_their_order_and_are_others_work() -> None:
+    found = list(pool.over(process_of, range(20), 20))
+    assert [number for number, _ in found] == list(range(20))
+    assert os.getpid() not in {process for _, process in found}
+    assert len({process for _, process in found}) == 2
+
+
+def test_a_few_clips_are_done_here() -> None:
+    assert {process for _, process in pool.over(process_of, range(20), pool.ENOUGH - 1)} == {os.getpid()}
+
+
+@pytest.mark.usefixtures("spread")
+def test_a_helper_that_is_killed_costs_nothing() -> None:
+    assert list(pool.over(dies_beside, [(number, os.getpid()) for number in range(9)], 9)) == list(range(9))
+
+
+@pytest.mark.usefixtures("spread")
+def test_an_error_is_the_one_it_is_here() -> None:
+    with pytest.raises(CorpusError, match="clip 3 is no readable audio"):
+        list(pool.over(refused, [3], 1))
+
+
+@pytest.mark.parametrize("name", ["clean", "noise-20db", "device"])
+def test_renderings_and_features_are_the_same_to_the_bit(
+    house: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = load_corpus("tones", house)
+    monkeypatch.setattr(pool, "SIZE", 5)
+    alone = render_corpus(corpus, CONDITIONS[name], RATE, Cache(tmp_path / "alone"), print)
+    features = FrontEnd().batch(alone.audio)
+    monkeypatch.setattr(pool, "ENOUGH", 1)
+    monkeypatch.setattr(pool, "processors", lambda: 2)
+    pool._helpers.cache_clear()
+    spread = render_corpus(corpus, CONDITIONS[name], RATE, Cache(tmp_path / "spread"), print)
+    assert spread.digest == alone.digest
+    assert np.array_equal(spread.levels_db, alone.levels_db)
+    assert np.array_equal(spread.sketch, alone.sketch)
+    assert np.array_equal(FrontEnd().batch(spread.audio), features)
