@@ -34,7 +34,7 @@ from harness.audio.frontend import FrontEnd  # noqa: E402
 from harness.audio.synth import build_corpus  # noqa: E402
 
 SEED = 21
-EPOCHS = 10
+EPOCHS = 8
 BATCH = 16
 PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
