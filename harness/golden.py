@@ -49,7 +49,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Float logits ``(n, labels)`` or ``(n, frames * labels)`` of one condition, with levels ``(n,)`` in dBFS and a sketch of the audio."""
+    """Float logits ``(n, labels)`` or ``(n, frames * labels)`` of one condition, and its audio's levels and sketch.
+
+    ``levels_db`` is ``(n,)`` in dBFS.
+    """
 
     provenance: Provenance
     logits: Logits
@@ -166,7 +169,7 @@ def difference(path: Path, fresh: Golden) -> str:
 def _best(golden: Golden) -> npt.NDArray[np.intp]:
     """``(n, frames)``: the best label of each frame, or of the one there is."""
     logits = golden.logits.reshape(len(golden.logits), -1, len(golden.provenance.labels))
-    return logits.argmax(axis=2)
+    return np.asarray(logits.argmax(axis=2), np.intp)
 
 
 def unused(house: Path, candidates: Mapping[str, Iterable[str]]) -> list[Path]:

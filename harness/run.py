@@ -38,7 +38,7 @@ from harness.quantize.coverage import Coverage, cover
 from harness.recipe import Recipe
 from harness.score import command, keyword
 from harness.score.ctc import Decoder, decoder
-from harness.score.keyword import Comparison
+from harness.score.keyword import Comparison, Decisions
 from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
 from harness.targets.registry import registry
@@ -100,10 +100,12 @@ class Run:
 
     def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
         """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
-        wanted = recipe.calibration
+        wanted, sentences = recipe.calibration, candidate.grammar is not None
         return self._once(
             ("calibration", candidate.name, wanted),
-            lambda: calibrate(self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say),
+            lambda: calibrate(
+                self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say, sentences=sentences
+            ),
         )
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
@@ -134,6 +136,13 @@ class Run:
     def choices(self, candidate: Candidate) -> tuple[str, ...]:
         """What a rendering can be decided as: labels, or the sentences of the grammar."""
         return candidate.grammar.sentences if candidate.grammar else candidate.labels
+
+    def decided(self, candidate: Candidate, outputs: Logits) -> Decisions:
+        """The place among :meth:`choices` that each row of outputs decides for."""
+        if candidate.grammar is None:
+            return keyword.decisions(outputs)
+        decoding = self.decoder(candidate)
+        return decoding.decided(decoding.scores(outputs))
 
     def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))

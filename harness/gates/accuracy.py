@@ -20,8 +20,14 @@ from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen
 FLOORS = ("recall", "score")  # gates of absolute floors: of keyword clips, of all clips
 COMMAND = ("wer", "cer", "wer_rise")  # metrics that only command candidates have
 UNITS = {
-    **{"drop": "points", "flips": "%", "sqnr": "dB", "regression": "points", "drift": "points"},
-    **{"wer": "%", "cer": "%", "wer_rise": "points"},
+    "drop": "points",
+    "flips": "%",
+    "sqnr": "dB",
+    "regression": "points",
+    "drift": "points",
+    "wer": "%",
+    "cer": "%",
+    "wer_rise": "points",
 }
 
 Measure = Callable[[Slice, float], Estimate]  # of a slice, at a confidence, in the metric's unit

@@ -74,9 +74,9 @@ def quantize_onnx(
     """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
 
     Weights are symmetric int8, per channel or per tensor; activations int8, or uint8 in a model that branches: on x64,
-    whose kernels take uint8, onnxruntime turns int8 activations into it only where one node reads them. ``ops`` are the operators whose inputs are
-    quantized (all that onnxruntime knows, where None), ``floats`` the nodes that stay in float; ``options`` go over the
-    ``extra_options`` of quantize_static.
+    whose kernels take uint8, onnxruntime turns int8 activations into it only where one node reads them. ``ops`` are
+    the operators whose inputs are quantized (all that onnxruntime knows, where None), ``floats`` the nodes that stay
+    in float; ``options`` go over the ``extra_options`` of quantize_static.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,

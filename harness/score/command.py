@@ -6,7 +6,7 @@ without the grammar, which hides small losses. All of it is judged beside golden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.audio.corpus import Clip
 from harness.interval import Estimate, Values, share
 from harness.score.ctc import Decoder, best_tokens
-from harness.score.keyword import Comparison, Decisions, Logits, Mask
+from harness.score.keyword import Comparison, Decisions, Logits
 from harness.score.slices import Slice
 from harness.score.words import Counts, letter_errors, word_errors
 
@@ -159,6 +159,4 @@ def compare(
 def _decoded(decoder: Decoder, said: Sequence[str], outputs: Logits) -> Decoded:
     scores = decoder.scores(outputs)
     spelled = decoder.spelled(outputs)
-    return Decoded(
-        decoder.decided(scores), scores, word_errors(said, spelled)[0], letter_errors(said, spelled)[0]
-    )
+    return Decoded(decoder.decided(scores), scores, word_errors(said, spelled)[0], letter_errors(said, spelled)[0])

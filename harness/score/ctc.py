@@ -62,7 +62,7 @@ class Decoder:
 
     def spell(self, tokens: Indices) -> str:
         """``(frames,)`` tokens as text."""
-        changed = np.diff(tokens, prepend=NOTHING) != 0
+        changed = np.asarray(np.diff(tokens, prepend=NOTHING) != 0)
         return "".join(self.labels[i] for i in tokens[changed & (tokens != self.blank) & (tokens >= 0)])
 
     def scores(self, outputs: Logits) -> npt.NDArray[np.float64]:
@@ -92,7 +92,7 @@ class Decoder:
         return Heard(text, self.spelled(rows)[0], float(self.sure(scores)[0]))
 
     def _scores(self, logits: Logits) -> npt.NDArray[np.float64]:
-        finite = np.isfinite(logits).all(axis=(1, 2))
+        finite = np.asarray(np.isfinite(logits).all(axis=(1, 2)))
         likely = softmax(np.where(finite[:, None, None], logits, 0))
         tree = self.tree
         count, frames, _ = likely.shape
@@ -125,7 +125,7 @@ def decoder(labels: Sequence[str], blank: str, sentences: Sequence[str], reject:
 
 def best_tokens(logits: Logits) -> Indices:
     """``(n, frames)`` of ``(n, frames, tokens)``; NOTHING throughout a rendering that is not finite."""
-    finite = np.isfinite(logits).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(logits).all(axis=(1, 2)))
     return np.where(finite[:, None], np.where(np.isfinite(logits), logits, 0).argmax(axis=2), NOTHING)
 
 

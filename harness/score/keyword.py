@@ -64,7 +64,7 @@ class Comparison:
     @property
     def broken(self) -> Mask:
         """Renderings whose tested outputs are not finite."""
-        return ~np.isfinite(self.tested).all(axis=1)
+        return np.asarray(~np.isfinite(self.tested).all(axis=1))
 
     def gap(self, rendering: int) -> float:
         """Logits by which the tested outputs prefer their decision to golden's."""

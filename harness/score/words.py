@@ -13,7 +13,7 @@ Counts = npt.NDArray[np.float64]
 
 # Pinned: figures of two runs compare only where both texts went through the same steps.
 NORMALIZER = "lower case, no punctuation, single spaces, trimmed"
-_NORMAL = [jiwer.ToLowerCase(), jiwer.RemovePunctuation(), jiwer.RemoveMultipleSpaces(), jiwer.Strip()]
+_NORMAL: list[Any] = [jiwer.ToLowerCase(), jiwer.RemovePunctuation(), jiwer.RemoveMultipleSpaces(), jiwer.Strip()]  # type: ignore[no-untyped-call]
 _WORDS = jiwer.Compose([*_NORMAL, jiwer.ReduceToListOfListOfWords()])
 _LETTERS = jiwer.Compose([*_NORMAL, jiwer.ReduceToListOfListOfChars()])
 

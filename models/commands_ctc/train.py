@@ -3,7 +3,8 @@
     python models/commands_ctc/train.py --speech DIR
 
 DIR is made where it does not exist (``voxgate corpus build phrases-training``). Needs the extra ``train``. Everything
-random is seeded. Keeps weights.pt in DIR, from which ``--export`` writes model.onnx beside this file again.
+random is seeded. Keeps the weights of each finished cycle in DIR: a run that was stopped goes on behind them, and
+``--export`` writes model.onnx beside this file from the last ones there.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from harness.audio.frontend import FrontEnd  # noqa: E402
 from harness.audio.synth import build_corpus  # noqa: E402
 
 SEED = 21
-EPOCHS = 8
+EPOCHS = 8  # of each cycle
+PEAK_RATES = (2e-3, 1.5e-3)  # of the cycles: warm restarts, after Loshchilov and Hutter, 2017
 BATCH = 16
-PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
 CLIPPED = 5.0  # norm of the gradient
 RENDERINGS = 3  # of each clip: one clean, the others augmented
@@ -51,31 +52,34 @@ Features = npt.NDArray[np.float16]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="folder of the training speech; built if absent")
-    parser.add_argument("--export", action="store_true", help="write model.onnx from DIR/weights.pt, without training")
+    parser.add_argument("--export", action="store_true", help="write model.onnx from DIR, without training")
     arguments = parser.parse_args()
     toml = tomllib.loads((HERE / "model.toml").read_text(encoding="utf-8"))
     frontend, labels = FrontEnd(**toml["frontend"]), toml["candidate"]["labels"]
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     network = SpokenCommandNet(len(labels), frontend.bins).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    weights = arguments.speech / "weights.pt"
+    cycles = [arguments.speech / f"weights-{n}.pt" for n in range(1, len(PEAK_RATES) + 1)]
     if not arguments.export:
         if not (arguments.speech / "manifest.tsv").exists():
             build_corpus("phrases-training", arguments.speech)
-        train(network, arguments.speech, frontend, labels)
-        torch.save(network.state_dict(), weights)
-    network.load_state_dict(torch.load(weights, weights_only=True))
+        train(network, cycles, arguments.speech, frontend, labels)
+    network.load_state_dict(torch.load([each for each in cycles if each.exists()][-1], weights_only=True))
     export(network, frontend)
 
 
-def train(network: SpokenCommandNet, speech: Path, frontend: FrontEnd, labels: list[str]) -> None:
+def train(network: SpokenCommandNet, cycles: list[Path], speech: Path, frontend: FrontEnd, labels: list[str]) -> None:
     with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))
     features = load_features(speech, rows, frontend)
     texts = [torch.tensor([labels.index(letter) for letter in row["label"]]) for row in rows]
     speakers = sorted({row["speaker"] for row in rows})
     apart = np.isin([row["speaker"] for row in rows], speakers[::HELD_OUT])
-    fit(network, features, texts, np.flatnonzero(~apart), np.flatnonzero(apart))
+    for cycle, weights in enumerate(cycles):
+        if not weights.exists():
+            fit(network, features, texts, np.flatnonzero(~apart), np.flatnonzero(apart), cycle)
+            torch.save(network.state_dict(), weights)
+        network.load_state_dict(torch.load(weights, weights_only=True))
 
 
 def load_features(speech: Path, rows: list[dict[str, str]], frontend: FrontEnd) -> Features:
@@ -106,12 +110,13 @@ def fit(
     texts: list[torch.Tensor],
     heard: npt.NDArray[np.intp],
     apart: npt.NDArray[np.intp],
+    cycle: int,
 ) -> None:
     """Train on the clips ``heard`` (indices), each in a rendering drawn by lot; those ``apart`` tell how it goes."""
-    optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATES[cycle], weight_decay=WEIGHT_DECAY)
     steps = EPOCHS * (len(heard) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
-    own = np.random.default_rng(SEED)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATES[cycle], total_steps=steps, pct_start=0.2)
+    own = np.random.default_rng(SEED + cycle)
     began = time.process_time()
     for epoch in range(EPOCHS):
         network.train()
@@ -127,8 +132,8 @@ def fit(
         right = [sentences_right(network, features[n][apart], [texts[i] for i in apart]) for n in range(2)]
         took = (time.process_time() - began) / 60
         print(
-            f"epoch {epoch + 1}/{EPOCHS}, {took:.1f} min of one core: loss {np.mean(losses):.3f}; of {len(apart)} sentences of "
-            f"held out speakers {right[0]:.1%} right letter by letter, {right[1]:.1%} augmented",
+            f"cycle {cycle + 1}, epoch {epoch + 1}/{EPOCHS}, {took:.1f} min of one core: loss {np.mean(losses):.3f}; "
+            f"of {len(apart)} sentences of held out speakers {right[0]:.1%} right letter by letter, {right[1]:.1%} augmented",
             flush=True,
         )
 

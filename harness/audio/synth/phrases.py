@@ -45,7 +45,7 @@ ACCENTS = frozenset(
     {"en-us", "en-us-nyc", "en-gb", "en-gb-scotland", "en-gb-x-gbcwmd", "en-029", "de", "fr", "hi", "ru", "ja", "sv"}
 )  # judged: fewer than keywords have, because a sentence weighs more in the repository than a word
 SAID_IN_TEST = 3  # by each voice
-CALIBRATION_VOICES_PER_ACCENT = 3
+CALIBRATION_VOICES_PER_ACCENT = 4
 SAID_IN_CALIBRATION = 3
 SAID_IN_TRAINING = 17
 JUMBLED = 0.15  # of the training sentences: words in any order, lest the model learn the grammar for the sounds
