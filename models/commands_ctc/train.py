@@ -133,7 +133,7 @@ def fit(
         took = (time.process_time() - began) / 60
         print(
             f"cycle {cycle + 1}, epoch {epoch + 1}/{EPOCHS}, {took:.1f} min of one core: loss {np.mean(losses):.3f}; "
-            f"of {len(apart)} sentences of held out speakers {right[0]:.1%} right letter by letter, {right[1]:.1%} augmented",
+            f"of {len(apart)} sentences of held out speakers {right[0]:.1%} right by letters, {right[1]:.1%} augmented",
             flush=True,
         )
 
