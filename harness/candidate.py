@@ -82,6 +82,7 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
+TASKS = ("keyword", "command")
 MODELS = (
     *(ModelToml, KeywordHead, CommandHead, Recipe, Calibration, Allow, Floor, Since, Margins),
     *(LatencyBudget, CommandBudget, Budgets, FrontEnd),
@@ -210,7 +211,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
+        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS, TASKS))}.") from error
     _check(candidate, path)
     return candidate
 
