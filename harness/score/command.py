@@ -20,7 +20,7 @@ from harness.score.slices import Slice
 from harness.score.words import Counts, letter_errors, word_errors
 
 ANY = (-np.inf, np.inf)  # more words may be put in than were said
-MISREAD = 0.5  # letters wrong from which on another reading of the tokens is tried
+MISREAD = 0.15  # letters wrong from which on other readings of the tokens are tried
 BETTER = 0.5  # of the letters wrong: what another reading must leave at most to be believed
 
 
