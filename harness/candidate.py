@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from harness.audio.frontend import FrontEnd
-from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, layered
+from harness.audio.grammar import Grammar, read_grammar
+from harness.budgets import Budgets, CommandBudget, Floor, LatencyBudget, Margins, Since, layered
 from harness.errors import CandidateError, nearest
 from harness.recipe import Allow, Calibration, Recipe
 from harness.strict import Strict, faults, read_toml
@@ -49,8 +50,30 @@ class KeywordHead(Head):
     background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
 
 
+class CommandHead(Head):
+    """A token a frame, by CTC: ``labels`` are letters and the blank, the outputs ``(frames, labels)``."""
+
+    task: Literal["command"]
+    labels: tuple[str, ...] = Field(min_length=3)
+    blank: str = "<blank>"
+    grammar: str = "grammar.toml"  # the sentences it may hear
+    reject: float = Field(-2.0, lt=0)  # nats a letter: a likeliest sentence that is less likely is none
+
+    @model_validator(mode="after")
+    def _letters(self) -> CommandHead:
+        if self.blank not in self.labels:
+            raise ValueError(f"blank = {self.blank!r} is not among the labels{nearest(self.blank, self.labels)}")
+        longer = [label for label in self.labels if label != self.blank and len(label) != 1]
+        if longer:
+            raise ValueError(f"a label beside the blank is one letter, or the space, not {longer[0]!r}")
+        return self
+
+
+AnyHead = KeywordHead | CommandHead
+
+
 class ModelToml(Strict):
-    candidate: KeywordHead
+    candidate: Annotated[AnyHead, Field(discriminator="task")]
     frontend: FrontEnd
     recipe: tuple[Recipe, ...] = Field(min_length=1)
     allow: tuple[Allow, ...] = ()
@@ -58,7 +81,11 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-MODELS = (ModelToml, KeywordHead, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
+TASKS = ("keyword", "command")
+MODELS = (
+    *(ModelToml, KeywordHead, CommandHead, Recipe, Calibration, Allow, Floor, Since, Margins),
+    *(LatencyBudget, CommandBudget, Budgets, FrontEnd),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +94,7 @@ class Candidate:
 
     folder: Path
     house: Path
-    head: KeywordHead
+    head: AnyHead
     frontend: FrontEnd
     recipes: tuple[Recipe, ...]
     allow: tuple[Allow, ...]
@@ -93,6 +120,20 @@ class Candidate:
     @property
     def tflite(self) -> Path | None:
         return inside(self.folder, self.head.tflite) if self.head.tflite else None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What a command model may hear; None for other tasks. Raises CandidateError where it is none."""
+        if not isinstance(self.head, CommandHead):
+            return None
+        found = read_grammar(inside(self.folder, self.head.grammar))
+        strange = sorted({letter for text in found.sentences for letter in text} - set(self.labels))
+        if strange:
+            raise CandidateError(
+                f"{self.name}: its grammar has the letters {strange}, which its labels lack; list every letter that "
+                "the model was trained to write."
+            )
+        return found
 
     def budgets(self, recipe: Recipe) -> Budgets:
         """The limits for one build: general, then the target's, then the recipe's own."""
@@ -166,7 +207,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
         for recipe in candidate.recipes:
             candidate.budgets(recipe)
     except ValidationError as error:
-        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
+        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS, TASKS))}.") from error
     _check(candidate, path)
     return candidate
 
@@ -183,6 +224,7 @@ def _check(candidate: Candidate, path: Path) -> None:
     twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
+    candidate.grammar  # noqa: B018 -- read, so that its faults are told at once
     files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
     for file in files:
         if not file.is_file():

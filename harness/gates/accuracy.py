@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.budgets import Floor, Since
+from harness.budgets import Budgets, Floor, Since
 from harness.gates.base import Build
 from harness.interval import Estimate
 from harness.row import Row
@@ -18,14 +18,29 @@ from harness.score.slices import Slice
 from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen
 
 FLOORS = ("recall", "score")  # gates of absolute floors: of keyword clips, of all clips
-UNITS = {"drop": "points", "flips": "%", "sqnr": "dB", "regression": "points", "drift": "points"}
+COMMAND = ("wer", "cer", "wer_rise")  # metrics that only command candidates have
+UNITS = {
+    "drop": "points",
+    "flips": "%",
+    "sqnr": "dB",
+    "regression": "points",
+    "drift": "points",
+    "wer": "%",
+    "cer": "%",
+    "wer_rise": "points",
+}
 
 Measure = Callable[[Slice, float], Estimate]  # of a slice, at a confidence, in the metric's unit
 
 
-def limits(build: Build, metric: str) -> Since:
-    found: Since = getattr(build.candidate.budgets(build.recipe), metric)
+def limits_of(budgets: Budgets, metric: str) -> Since:
+    """The limits of one metric by slice."""
+    found: Since = getattr(budgets.command if metric in COMMAND else budgets, metric)
     return found
+
+
+def limits(build: Build, metric: str) -> Since:
+    return limits_of(build.candidate.budgets(build.recipe), metric)
 
 
 def judge(build: Build, comparison: Comparison, metric: str, parts: Sequence[Slice]) -> dict[str, Row]:
@@ -137,6 +152,9 @@ def _detail(gate: str, part: Slice, figure: Estimate, limit: Limit, harm: float,
         "sqnr": "logit SQNR",
         "recall": "keyword recall",
         "score": "share decided right",
+        "wer": "word error rate",
+        "cer": "letter error rate",
+        "wer_rise": "word error rate above golden's",
     }[gate]
     size = f"n={figure.n} renderings of {figure.clips} clips, {figure.clusters} speakers"
     rule = f"limit {'at least' if limit.least else 'at most'} {limit.value:g} {unit}"

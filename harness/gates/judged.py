@@ -46,7 +46,7 @@ class Judged:
         return accuracy.sane(self.build, self.comparison, self.run.margins(self.build.candidate))
 
     def margins(self, metric: str) -> dict[str, Row]:
-        """Rows of all margins of ``drop``, ``flips``, ``sqnr``, ``regression`` or ``drift``, by slice."""
+        """Rows of all margins of ``drop``, ``flips``, ``sqnr``, ``regression``, ``drift``, or of COMMAND, by slice."""
         if metric not in self._margins:
             parts = self.run.margins(self.build.candidate)
             judge = self._since if metric in SINCE else self._against_golden
@@ -101,14 +101,14 @@ class Judged:
         parts = self.run.margins(candidate)
         found = {part.id: comparison.accuracy(part, confidence, seed, keywords=False) for part in parts}
         scores = {name: asdict(score) for name, score in found.items() if math.isfinite(score.error)}
-        wrong = decided_wrong(comparison, self.run.clips(candidate), candidate.labels)
+        wrong = decided_wrong(comparison, self.run.clips(candidate), self.run.choices(candidate))
         decided = Decided(audio=self.run.heard(candidate), confidence=confidence, scores=scores, wrong=wrong)
         self.run.write(self._record("decisions"), decided.model_dump(mode="json"))
 
     def _keep_flips(self, comparison: Comparison) -> None:
         """The worst flipped decisions with their audio, for whoever wants to hear them."""
         candidate = self.build.candidate
-        self.flips = flips(comparison, self.run.clips(candidate), candidate.labels)
+        self.flips = flips(comparison, self.run.clips(candidate), self.run.choices(candidate))
         self.heard = [self._audible(flip, rank) for rank, flip in enumerate(self.flips[:MOST_HEARD], start=1)]
         told = {"count": len(self.flips), "heard": [flip for _, flip in self.heard]}
         self.run.write(self._record("heard"), told)

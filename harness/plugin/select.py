@@ -12,6 +12,7 @@ import pytest
 from harness.budgets import Budgets
 from harness.candidate import Candidate
 from harness.errors import Unsupported
+from harness.gates.accuracy import COMMAND, limits_of
 from harness.gates.declared import SIZES, limited
 from harness.plugin.house import House
 from harness.plugin.workers import group
@@ -105,8 +106,8 @@ def _limited(budgets: Budgets, gate: str | None) -> bool:
 
 def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
     budgets = candidate.budgets(recipe)
-    if gate in ("drop", "flips", "sqnr", "regression", "drift"):
-        limits = getattr(budgets, gate)
+    if gate in ("drop", "flips", "sqnr", "regression", "drift", *COMMAND):
+        limits = limits_of(budgets, gate)
         parts = house.slices(candidate)
         if isinstance(parts, Unsupported):
             yield (NO_SLICE,)

@@ -14,12 +14,14 @@ from harness.score.slices import Slice
 
 Logits = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Decisions = npt.NDArray[np.intp]
 
 SQNR_CEILING = 140.0  # dB; float32 arithmetic ends there, so identical outputs are not infinite
+EVERY = slice(None)  # rendering
 NO_DECISION = -1  # a rendering whose logits are not finite decides nothing and is never right
 
 
-def decisions(logits: Logits) -> npt.NDArray[np.intp]:
+def decisions(logits: Logits) -> Decisions:
     """Label index of each row of ``(n, labels)``; NO_DECISION where a logit is not finite."""
     finite = np.isfinite(logits).all(axis=1)
     return np.where(finite, np.argmax(np.where(np.isfinite(logits), logits, -np.inf), axis=1), NO_DECISION)
@@ -38,7 +40,7 @@ def sqnr_db(golden: Logits, tested: Logits) -> float:
 class Comparison:
     """Golden and tested outputs of every rendering (clip x condition), with what each one is.
 
-    All arrays have one row a rendering; logits are ``(n, labels)``.
+    All arrays have one row a rendering; logits are ``(n, labels)``. A decision is the place of a label, or NO_DECISION.
     """
 
     golden: Logits
@@ -49,6 +51,24 @@ class Comparison:
     condition: npt.NDArray[np.str_]
     speaker: npt.NDArray[np.intp]
     clip: npt.NDArray[np.intp]
+
+    def before(self, mask: Mask | slice = EVERY) -> Decisions:
+        """What golden decides, on the renderings of ``mask``."""
+        return decisions(self.golden[mask])
+
+    def after(self, mask: Mask | slice = EVERY) -> Decisions:
+        """What the tested outputs decide, likewise."""
+        return decisions(self.tested[mask])
+
+    @property
+    def broken(self) -> Mask:
+        """Renderings whose tested outputs are not finite."""
+        return np.asarray(~np.isfinite(self.tested).all(axis=1))
+
+    def gap(self, rendering: int) -> float:
+        """Logits by which the tested outputs prefer their decision to golden's."""
+        logits = self.tested[rendering]
+        return float(logits[self.after()[rendering]] - logits[self.before()[rendering]])
 
     def where(self, part: Slice) -> Mask:
         mask = np.ones(len(self.truth), bool)
@@ -61,26 +81,25 @@ class Comparison:
     def drop(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings golden gets right less the share tested gets right: paired."""
         mask = self.where(part)
-        lost = self._right(self.golden, mask) - self._right(self.tested, mask)
+        lost = (self.before(mask) == self.truth[mask]) - self._right(mask)
         return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def lost(self, before: Mask, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings that were right ``before`` less the share tested gets right: paired."""
         mask = self.where(part)
-        lost = before[mask] - self._right(self.tested, mask)
+        lost = before[mask] - self._right(mask)
         return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings whose decision differs from golden's, right or wrong."""
         mask = self.where(part)
-        tested = decisions(self.tested[mask])
-        flipped = (decisions(self.golden[mask]) != tested) | (tested == NO_DECISION)
+        flipped = (self.before(mask) != self.after(mask)) | self.broken[mask]
         return self._share(flipped.astype(np.float64), mask, confidence, seed)
 
     def accuracy(self, part: Slice, confidence: float, seed: int, *, keywords: bool) -> Estimate:
         """Share of the tested decisions that are right; of keyword clips alone: recall."""
         mask = self.where(part) & self.keyword if keywords else self.where(part)
-        return self._share(self._right(self.tested, mask), mask, confidence, seed)
+        return self._share(self._right(mask), mask, confidence, seed)
 
     def sqnr(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Signal-to-quantization-noise ratio of the logits in dB, the mean over speakers.
@@ -110,7 +129,7 @@ class Comparison:
     def insane(self, parts: Sequence[Slice]) -> list[str]:
         """What no healthy model does: outputs that are not finite, or one decision for everything."""
         faults = []
-        broken = int((~np.isfinite(self.tested).all(axis=1)).sum())
+        broken = int(self.broken.sum())
         if broken:
             faults.append(f"{broken} of {len(self.tested)} outputs are not finite")
         for part in parts:
@@ -119,13 +138,13 @@ class Comparison:
                 continue
             if len(np.unique(self.tested[mask], axis=0)) == 1:
                 faults.append(f"outputs are constant on {part}")
-            elif len(np.unique(decisions(self.tested)[mask])) == 1:
+            elif len(np.unique(self.after(mask))) == 1:
                 faults.append(f"every decision on {part} is the same")
         return faults
 
-    def _right(self, logits: Logits, mask: Mask) -> Values:
+    def _right(self, mask: Mask) -> Values:
         """1 where a rendering of the mask is decided right, else 0."""
-        right: Values = (decisions(logits[mask]) == self.truth[mask]).astype(np.float64)
+        right: Values = (self.after(mask) == self.truth[mask]).astype(np.float64)
         return right
 
     def _clips(self, mask: Mask) -> int:

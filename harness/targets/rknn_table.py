@@ -25,6 +25,7 @@ UNIT = {"B": 1, "KB": 1 << 10, "MB": 1 << 20}
 FLOATS = ("FLOAT", "BFLOAT", "DOUBLE")
 CONVERSION = "exDataConvert"
 REPEATED = re.compile(r"#\d+$")
+ATTENTION = "_2sdpa"  # behind the name of an exSDPAttention row: two MatMuls and the Softmax between
 BOUNDARY = ("InputOperator", "OutputOperator")
 
 
@@ -143,8 +144,8 @@ def _all_kept(layers: tuple[Layer, ...], kept: Collection[str], subject: str) ->
 
 
 def _own_name(layer: Layer) -> str:
-    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is of /head/Gemm."""
-    return REPEATED.sub("", layer.name.partition(":")[2])
+    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is /head/Gemm, an attention its last MatMul."""
+    return REPEATED.sub("", layer.name.partition(":")[2]).removesuffix(ATTENTION)
 
 
 def _node(layer: Layer, last: bool, quantized: bool, kept: Collection[str]) -> Node:
