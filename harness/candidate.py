@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from harness.audio.frontend import FrontEnd
 from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, layered
 from harness.errors import CandidateError, nearest
-from harness.recipe import Allow, Calibration, Recipe
+from harness.recipe import Allow, Calibration, Recipe, Training
 from harness.strict import MAX_TOML, Strict, faults
 
 MAX_MODEL = 256 * 1024 * 1024
@@ -54,12 +54,26 @@ class ModelToml(Strict):
     candidate: KeywordHead
     frontend: FrontEnd
     recipe: tuple[Recipe, ...] = Field(min_length=1)
+    training: Training | None = None
     allow: tuple[Allow, ...] = ()
     floor: tuple[Floor, ...] = ()
     budgets: dict[str, Any] = Field({})
 
 
-MODELS = (ModelToml, KeywordHead, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
+MODELS = (
+    ModelToml,
+    KeywordHead,
+    Recipe,
+    Calibration,
+    Training,
+    Allow,
+    Floor,
+    Since,
+    Margins,
+    LatencyBudget,
+    Budgets,
+    FrontEnd,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,7 @@ class Candidate:
     allow: tuple[Allow, ...]
     floors: tuple[Floor, ...]
     _budgets: dict[str, Any]
+    training: Training | None = None
 
     @property
     def name(self) -> str:
@@ -164,6 +179,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
             allow=parsed.allow,
             floors=parsed.floor,
             _budgets=parsed.budgets,
+            training=parsed.training,
         )
         for recipe in candidate.recipes:
             candidate.budgets(recipe)

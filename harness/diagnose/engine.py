@@ -90,6 +90,9 @@ def _quantized(case: Case) -> tuple[Stage, ...]:
     found = stages.examine(case, case.calibration)
     if case.recipe.precision != "int8" or case.sure():
         return found
+    if case.recipe.method != "ptq":
+        case.left_out.append("calibration, precision and layers: asked of shipped weights only, these are trained ones")
+        return found
     if case.time_for("calibration and precision"):
         ranges.examine(case)
     if case.sure():

@@ -32,6 +32,7 @@ Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 OPTIONAL = (
     "activation_bits",
     "keep_float",
+    "method",
     "op_target",
     "runtime",
     "soc",
@@ -296,5 +297,5 @@ class Target(ABC):
 
 def float_of(recipe: Recipe, precision: Literal["fp32", "fp16"]) -> Recipe:
     """The recipe without anything that quantizes."""
-    plain = {"precision": precision, "keep_float": (), "activation_bits": 8}
+    plain = {"precision": precision, "method": "ptq", "keep_float": (), "activation_bits": 8}
     return recipe.model_copy(update={"name": f"{recipe.name}-float", **plain})

@@ -41,7 +41,7 @@ REMEDIES = {
 class Htp(Target):
     name = "htp"
     title = "Qualcomm's HTP (Hexagon V68 and newer) by QNN, on its emulator"
-    honours = frozenset({"activation_bits", "soc"})
+    honours = frozenset({"activation_bits", "method", "soc"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
@@ -83,7 +83,7 @@ class Htp(Target):
             )
         if recipe.precision == "fp16" and recipe.activation_bits != 8:
             raise Unsupported(f'{subject}: activation_bits is of int8; remove it, or set precision = "int8".')
-        if recipe.precision == "int8" and recipe.calibration.algorithm not in ORT_ALGORITHMS:
+        if recipe.calibrated and recipe.calibration.algorithm not in ORT_ALGORITHMS:
             raise Unsupported(
                 f"{subject}: onnxruntime has no {recipe.calibration.algorithm} calibration that differs from minmax. "
                 f"Set calibration.algorithm to one of {', '.join(sorted(ORT_ALGORITHMS))}."
@@ -146,14 +146,15 @@ def _request(job: Job, soc: htp_socs.Soc) -> dict[str, Any]:
     """What the worker is told; the model and its calibration are laid into the folder."""
     model = inspect(job.model)
     shutil.copyfile(job.model, job.folder / "model.onnx")
-    quantize = job.recipe.precision == "int8"
+    quantize = job.recipe.calibrated
     if quantize:
         need_windows(job.calibration, job.recipe)
         np.save(job.folder / "calibration.npy", as_inputs(job.calibration, model), allow_pickle=False)
     return {
         "model": "model.onnx",
         "input": model.input_name,
-        "quantize": quantize,
+        "quantize": quantize,  # a model in QDQ form, from training, is taken as it is
+        "floats": job.recipe.precision == "fp16",
         "calibration": "calibration.npy",
         "algorithm": ORT_ALGORITHMS.get(job.recipe.calibration.algorithm),
         "activation_bits": job.recipe.activation_bits,

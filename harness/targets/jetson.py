@@ -52,7 +52,7 @@ READERS = (trt_engine, trt_inspector, trt_log, trt_provider, trt_versions)  # of
 class Jetson(Target):
     name = "jetson"
     title = "NVIDIA Jetson Orin NX by TensorRT; elsewhere by TensorRT-RTX for sm_86, its proxy"
-    honours = frozenset({"op_target", "runtime"})
+    honours = frozenset({"method", "op_target", "runtime"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         quantizer = {name: version(name) for name in ("onnx", "onnxruntime")}
@@ -95,6 +95,8 @@ class Jetson(Target):
             raise Unsupported(
                 f'{subject}: op_target of jetson is {{ "*" = "dla" }} or nothing; set it so, or remove it.'
             )
+        if recipe.method == "qat" and not recipe.symmetric:
+            raise Unsupported(f"{subject}: TensorRT's int8 is symmetric; set symmetric = true, and train for it.")
         if recipe.precision == "int8":
             ptq.check(recipe)
         if not tegra.is_jetson():

@@ -39,7 +39,7 @@ TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
-    honours = frozenset({"keep_float", "op_target"})
+    honours = frozenset({"keep_float", "method", "op_target"})
     precisions = frozenset({"fp32", "fp16", "int16", "int8"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -95,7 +95,7 @@ class Rk3588(Target):
             recipe=job.recipe,
             key=job.key,
             file=file,
-            placement=compiled.placement(quantized=job.recipe.calibrated, kept=kept, subject=subject),
+            placement=compiled.placement(quantized=_integers(job.recipe), kept=kept, subject=subject),
             sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
             evidence=Evidence.EMULATOR,
             tools=self.tools(job.recipe),
@@ -129,13 +129,19 @@ class Rk3588(Target):
             "model": "model.onnx",
             "calibration": "calibration.npy",
             "export": "model.rknn",
-            "quantize": recipe.calibrated,
+            "quantize": recipe.calibrated,  # a model in QDQ form, from training, is taken as it is
+            "integers": _integers(recipe),
             "quantized_dtype": DTYPES.get(recipe.precision),
             "quantized_algorithm": ALGORITHMS.get(recipe.calibration.algorithm),
             "quantized_method": "channel" if recipe.per_channel else "layer",
             "op_target": recipe.op_target,
             "keep_float": kept,
         }
+
+
+def _integers(recipe: Recipe) -> bool:
+    """Whether every layer is asked to compute in integers."""
+    return recipe.calibrated or recipe.method == "qat"
 
 
 def _kept(job: Job, subject: str) -> dict[str, list[str]]:

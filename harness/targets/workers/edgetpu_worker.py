@@ -32,13 +32,15 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     steps: dict[str, float] = {}
     if request["calibration"] is None:
         shutil.copyfile(request["float"], file)
+        if request["recipe"]["method"] == "qat":
+            tflite_file.inline(file)
     else:
         steps = quantize(request, folder, file)
     model = tflite_file.read(file)
     placement = edgetpu_map.placement(model)
     placed = zip(model.ops, placement.nodes, strict=True)
     weights = edgetpu_map.parameters(op for op, node in placed if node.where == edgetpu_map.TPU)
-    if request["compiler"] and steps:
+    if request["compiler"] and request["recipe"]["precision"] == "int8":
         placement, weights = compiled(Path(request["compiler"]), file, folder)
     elif weights > edgetpu_map.ON_CHIP:
         more = edgetpu_map.streamed(edgetpu_map.ON_CHIP, weights - edgetpu_map.ON_CHIP)

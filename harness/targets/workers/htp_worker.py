@@ -89,7 +89,7 @@ def session_options(request: dict[str, Any], **more: str) -> Any:
         "soc_model": str(request["soc_model"]),
         "offload_graph_io_quantization": "0",  # else Q and DQ of input and output run on the CPU
         "htp_graph_finalization_optimization_mode": "3",
-        "enable_htp_fp16_precision": "0" if request["quantize"] else "1",
+        "enable_htp_fp16_precision": "1" if request["floats"] else "0",
         **more,
     }
     options.add_provider_for_devices(devices, provider)
