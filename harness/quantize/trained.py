@@ -42,12 +42,10 @@ class Trained(Strict):
     files: dict[str, str]  # name to digest
 
     def provenance(self, method: str) -> dict[str, str]:
-        """What an artifact made of it says beside its tools."""
-        told = {"qat": "int8 fake quantization", "tuned": "float, then quantized as any other"}[method]
-        return {
-            **self.tools,
-            "trained": f"{method}: {told}, {self.epochs} epochs, seed {self.seed}, rate {self.rate:g}",
-        }
+        """What an artifact made of it says beside the tools that built it."""
+        told = {"qat": "with int8 fake quantization", "tuned": "in float"}[method]
+        by = ", ".join(f"{name} {version}" for name, version in sorted(self.tools.items()))
+        return {"trained": f"{told} ({method}), {self.epochs} epochs, seed {self.seed}, rate {self.rate:g}, by {by}"}
 
 
 def scheme(recipe: Recipe) -> Scheme:

@@ -102,6 +102,7 @@ class Training:
         for place, (inputs, wanted) in enumerate(self._batches(epoch)):
             if place < count:
                 continue
+            leave_with_parent()
             loss = self.code.loss(self.network(inputs), wanted)
             self.optimizer.zero_grad()
             loss.backward()
@@ -115,7 +116,6 @@ class Training:
                     f"{self.kind}, epoch {epoch + 1} of {own['epochs']}: {self.done} batches, "
                     f"loss {self.sum / self.done:.4f}, {seconds:.0f} s"
                 )
-                leave_with_parent()
         if not math.isfinite(self.sum) or not self.done:
             raise RefusedError(f"{self.kind}, epoch {epoch + 1}: the loss is {self.sum} after {self.done} batches")
 
