@@ -128,7 +128,7 @@ def gains(run: Run, candidate: Candidate) -> Iterator[str]:
         cells = []
         for method in ("ptq", "tuned"):
             gain, loss = both_ways(run, candidate, run.outputs(candidate, of(candidate, path, method)), trained)
-            # An Estimate widens its upper bound for what so many clips cannot tell of a small drop: each from its own side.
+            # The upper bound of a small drop is widened for what so many clips cannot tell: each end from its own side.
             low, high = gain.low, -loss.low
             word = "a gain" if low > 0 else "a loss" if high < 0 else "no gain shown"
             cells.append(f"{gain.value:+.2f} [{low:+.2f}, {high:+.2f}], {word}")

@@ -98,7 +98,8 @@ def _quantized(case: Case) -> tuple[Stage, ...]:
     if case.sure():
         case.left_out.append(f"layers: {ranked(case.causes)[0].kind} explains the loss already")
     elif not case.reproduced:
-        case.left_out.append("layers: quantizing on this host does not lose what the target loses")
+        case.left_out.append("layers one by one: quantizing on this host does not lose what the target loses")
+        layers.analysed(case)
     elif case.time_for("layers"):
         layers.examine(case)
     return found

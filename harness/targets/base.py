@@ -150,6 +150,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerError:
+    """dB of a layer's output over its error against float, as a vendor's own tool compares them."""
+
+    entire_db: float  # with the errors of all layers before it
+    single_db: float  # by this layer alone
+
+
+@dataclass(frozen=True, slots=True)
 class Clocked:
     """Single inferences as a device timed them itself, in order, and what else its tools say of its time."""
 
@@ -293,6 +301,14 @@ class Target(ABC):
             f"{candidate.name} {recipe.id}: {self.name} keeps no single layer in float; remove keep_float, or use a "
             "target that does (host, rk3588)."
         )
+
+    def layer_errors(self, job: Job, windows: Features) -> dict[str, LayerError]:
+        """By the vendor's own analysis of the build that ``job`` asks for, on ``windows``, by the ONNX's tensors.
+
+        Empty where the vendor has no such tool. Raises ToolchainError.
+        """
+        del job, windows
+        return {}
 
 
 def float_of(recipe: Recipe, precision: Literal["fp32", "fp16"]) -> Recipe:

@@ -9,21 +9,27 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import soundfile
-from ai_edge_litert import schema_py_generated as schema
 
 from harness.cache import Cache
 from harness.candidate import find_candidates
 from harness.diagnose import Diagnosis, diagnose
 from harness.run import Run
 from harness.targets import registry as targets
+from harness.targets.toolchain import installed
 from tests.diagnose import toy
-from tests.faults.surgery import dead_giant, imbalance
+from tests.faults.surgery import (
+    dead_giant,
+    imbalance,
+    imbalance_tflite,
+    put_tflite_weights,
+    rewrite_tflite,
+    tflite_weights,
+)
 from tests.faults.test_faults import set_output_bias
-from tests.house import RECIPE, SHIPPED, accept_golden, edit, make_house, read_manifest, write_manifest
+from tests.house import RECIPE, RK3588, SHIPPED, accept_golden, edit, make_house, read_manifest, write_manifest
 
 NEEDED = 9  # of every ten faults
 LITERT = RECIPE.replace("onnxruntime", "litert").replace('"int8"', '"litert-int8"', 1)
@@ -92,11 +98,7 @@ def litert(house: Path, change: Callable[[Any], None]) -> None:
     """The host's recipe by LiteRT instead, from a .tflite that ``change`` has been at."""
     edit(model(house) / "model.toml", RECIPE, LITERT)
     edit(model(house) / "model.toml", 'model = "model.onnx"\n', 'model = "model.onnx"\ntflite = "model.tflite"\n')
-    content = schema.ModelT.InitFromObj(schema.Model.GetRootAs((SHIPPED / "model.tflite").read_bytes()))
-    change(content)
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(content.Pack(builder), b"TFL3")
-    (model(house) / "model.tflite").write_bytes(bytes(builder.Output()))
+    rewrite_tflite(SHIPPED / "model.tflite", model(house) / "model.tflite", change)
 
 
 def swapped_kernel(house: Path) -> None:
@@ -132,10 +134,8 @@ def imbalanced_tflite(house: Path) -> None:
 
 
 def weights(content: Any, place: int, change: Callable[[Any], Any], which: int = 1) -> None:
-    graph = content.subgraphs[0]
-    buffer = content.buffers[graph.tensors[graph.operators[place].inputs[which]].buffer]
-    values = np.frombuffer(bytes(buffer.data), np.float32)
-    buffer.data = np.frombuffer(np.ascontiguousarray(change(values), np.float32).tobytes(), np.uint8)
+    op = content.subgraphs[0].operators[place]
+    put_tflite_weights(content, op, which, change(tflite_weights(content, op, which)))
 
 
 def faulty(name: str, precision: str = "int8") -> Callable[[Path], None]:
@@ -274,3 +274,32 @@ def test_noise_that_all_layers_share_is_laid_on_none_of_them(healthy: Path, cach
     assert "layers" not in {cause.kind for cause in found.causes}
     assert found.word == "precision"
     assert found.causes[0].what.startswith("8 bits are too few for most of its layers alike")
+
+
+def test_litert_names_the_layers_of_unequal_channels(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    litert(house, lambda content: None)
+    imbalance_tflite(SHIPPED / "model.tflite", model(house) / "model.tflite", k=8, seed=13)
+    found = diagnosed(house, cache, failed=True)
+    assert found.word == "layers"
+    cause = found.causes[0]
+    assert "channels of" in cause.what  # they differ
+    named = [each for each in cause.evidence if "dB against float" in each]
+    assert len(named) == len(cause.layers) >= 3
+
+
+@pytest.mark.skipif(
+    installed("rk3588") is None,
+    reason="the rk3588 toolchain is not installed here; run: voxgate toolchain install rk3588",
+)
+def test_rknns_own_analysis_names_the_layers_of_unequal_channels(cache: Path, tmp_path: Path) -> None:
+    house = make_house(tmp_path / "house", accents=("de", "sv"), speakers=2, recipes=RK3588)
+    imbalanced(house)
+    accept_golden(house, cache, tmp_path / "records")
+    found = diagnosed(house, cache, failed=True)
+    assert found.word == "layers"
+    [told] = [trial for trial in found.trials if "own analysis" in trial.name]
+    assert told.note.startswith("worst alone: /body/")
+    assert {
+        each.split(": ")[0].removeprefix("output of ") for each in found.causes[0].evidence if "own analysis" in each
+    } == set(found.causes[0].layers)
