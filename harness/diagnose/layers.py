@@ -162,9 +162,8 @@ def _wider(case: Case) -> str:
     try:
         registry()[case.recipe.target].check(case.candidate, fp16)
     except VoxgateError:
-        return (
-            f'{where} method = "qat"' if "method" in type(case.recipe).model_fields else f'{where} precision = "fp32"'
-        )
+        trains = "method" in registry()[case.recipe.target].honours and case.candidate.training is not None
+        return f'{where} method = "qat", then voxgate train' if trains else f'{where} precision = "fp32"'
     return f'{where} precision = "fp16"'
 
 
