@@ -299,7 +299,7 @@ class Target(ABC):
         """The layers with weights, in order, by the names that ``keep_float`` takes. Raises Unsupported."""
         raise Unsupported(
             f"{candidate.name} {recipe.id}: {self.name} keeps no single layer in float; remove keep_float, or use a "
-            "target that does (host, jetson, rk3588)."
+            "target that does (host, htp, jetson, rk3588)."
         )
 
     def layer_errors(self, job: Job, windows: Features) -> dict[str, LayerError]:

@@ -102,8 +102,8 @@ class Jetson(Target):
             ptq.check(recipe)
         if recipe.keep_float and recipe.runtime == "onnxruntime":
             raise Unsupported(
-                f"{subject}: onnxruntime's provider does not say what TensorRT computes a layer in, so keep_float cannot "
-                "be told from a fallback; remove runtime or keep_float."
+                f"{subject}: onnxruntime's provider does not say what TensorRT computes a layer in, so a kept layer "
+                "cannot be told from a fallback; remove runtime or keep_float."
             )
         ptq.kept_nodes(candidate.model, recipe)
         if not tegra.is_jetson():

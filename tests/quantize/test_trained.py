@@ -15,12 +15,13 @@ from harness.candidate import Candidate, load
 from harness.errors import CandidateError, Unsupported
 from harness.quantize import trained
 from harness.recipe import Recipe
-from harness.targets.base import Artifact, Features
+from harness.targets.base import Artifact, Features, Target
 from harness.targets.edgetpu import EdgeTpu
 from harness.targets.host import Host
+from harness.targets.htp import Htp
 from harness.targets.jetson import Jetson
 from harness.targets.rb5 import Rb5
-from harness.targets.rk3588 import TOOLCHAIN, Rk3588
+from harness.targets.rk3588 import Rk3588
 from harness.targets.toolchain import installed
 from tests.house import SHIPPED, edit, make_house
 from tests.qat import QAT, lay_trained, with_tflite
@@ -42,12 +43,12 @@ def recipe(target: str, method: str = "qat", **more: object) -> Recipe:
     return Recipe.model_validate({"target": target, "name": method, "precision": "int8", "method": method, **more})
 
 
-def built(target: Host | Rk3588 | EdgeTpu, candidate: Candidate, asked: Recipe, cache: Path) -> Artifact:
+def built(target: Target, candidate: Candidate, asked: Recipe, cache: Path) -> Artifact:
     windows = WINDOWS if asked.calibrated else NONE
     return build(target, candidate, asked, windows, Cache(cache), lambda _: None)[0]
 
 
-def sqnr(artifact: Artifact, target: Host | Rk3588 | EdgeTpu, candidate: Candidate, cache: Path) -> float:
+def sqnr(artifact: Artifact, target: Target, candidate: Candidate, cache: Path) -> float:
     """dB against the shipped float on noise: low for sound int8 too, and 0 or less for a broken one."""
     plain = built(Host(), candidate, Recipe(target="host", name="float", precision="fp32"), cache)
     wanted = Host().board(plain.recipe).run(plain, WINDOWS, lambda _: None).astype(np.float64)
@@ -148,17 +149,22 @@ def test_the_edge_tpu_takes_the_tflite(model: Path, tmp_path: Path) -> None:
     assert sqnr(artifact, EdgeTpu(), candidate, cache) > 6
 
 
-@pytest.mark.skipif(
-    installed(TOOLCHAIN) is None,
-    reason="the rk3588 toolchain is not installed here; run: voxgate toolchain install rk3588",
+def lacking(name: str) -> pytest.MarkDecorator:
+    reason = f"the {name} toolchain is not installed here; run: voxgate toolchain install {name}"
+    return pytest.mark.skipif(installed(name) is None, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(Rk3588(), id="rk3588", marks=lacking("rk3588")), pytest.param(Htp(), id="htp", marks=lacking("htp"))],
 )
-def test_rknn_takes_the_qdq_and_computes_in_int8(model: Path, tmp_path: Path) -> None:
+def test_a_compiler_takes_the_qdq_and_computes_in_int8(model: Path, tmp_path: Path, target: Target) -> None:
     lay_trained(model)
     candidate, cache = load(model), tmp_path / "cache"
-    artifact = built(Rk3588(), candidate, recipe("rk3588"), cache)
+    artifact = built(target, candidate, recipe(target.name), cache)
     assert not artifact.placement.fallbacks
     assert {node.dtype for node in artifact.placement.nodes if node.where == "npu"} == {"int8"}
-    assert sqnr(artifact, Rk3588(), candidate, cache) > 6
+    assert sqnr(artifact, target, candidate, cache) > 6
 
 
 def test_a_target_that_cannot_take_it_says_so(model: Path) -> None:
