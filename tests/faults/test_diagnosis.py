@@ -30,6 +30,7 @@ from tests.faults.surgery import (
 )
 from tests.faults.test_faults import set_output_bias
 from tests.house import RECIPE, RK3588, SHIPPED, accept_golden, edit, make_house, read_manifest, write_manifest
+from tests.qat import QAT, lay_trained
 
 NEEDED = 9  # of every ten faults
 LITERT = RECIPE.replace("onnxruntime", "litert").replace('"int8"', '"litert-int8"', 1)
@@ -303,3 +304,15 @@ def test_rknns_own_analysis_names_the_layers_of_unequal_channels(cache: Path, tm
     assert {
         each.split(": ")[0].removeprefix("output of ") for each in found.causes[0].evidence if "own analysis" in each
     } == set(found.causes[0].layers)
+
+
+def test_of_trained_weights_training_is_told_from_quantization(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    edit(model(house) / "model.toml", RECIPE, QAT.format("host", 'runtime = "onnxruntime"\n'))
+    lay_trained(model(house))  # its float is the shipped one, so that training changed nothing in float
+    found = diagnosed(house, cache, failed=True)
+    [trained] = [stage for stage in found.stages if stage.name == "float trained as long"]
+    [judged] = [stage for stage in found.stages if stage.name.startswith("host/qat")]
+    assert trained.sqnr > 100 > judged.sqnr
+    assert any("these are trained ones" in each for each in found.left_out)
+    assert found.word == "not told apart"
