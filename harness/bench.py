@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import beside as besides
 from harness import energy
+from harness.beside import Time
 from harness.candidate import Candidate
 from harness.energy import Energy
 from harness.errors import InfraError
@@ -15,6 +17,7 @@ from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ra
 from harness.recipe import Recipe
 from harness.targets.base import Board, Profile
 from harness.targets.registry import registry
+from harness.targets.told import DeviceMemory
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -45,6 +48,14 @@ def inference(run: Run, candidate: Candidate, recipe: Recipe) -> Latency:
     told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
     run.write(f"{candidate.name}/{recipe.id}/timings", told)
     return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
+
+
+def beside(run: Run, candidate: Candidate, recipe: Recipe) -> tuple[Time, ...]:
+    """The toolchain's own number, inference alone and end to end."""
+    run.say(f"{candidate.name} {recipe.id}: the toolchain's own number, where it has one")
+    found = besides.measure(run, candidate, recipe)
+    run.write(f"{candidate.name}/{recipe.id}/beside", besides.as_json(found))
+    return found
 
 
 def side_by_side(run: Run, candidate: Candidate, recipe: Recipe) -> Ratio:
@@ -79,6 +90,14 @@ def rss(run: Run, candidate: Candidate, recipe: Recipe) -> int:
     """Bytes of resident memory that the artifact needs. Raises NotMeasured."""
     window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
     return run.board(candidate, recipe).rss(run.artifact(candidate, recipe), window)
+
+
+def device_memory(run: Run, candidate: Candidate, recipe: Recipe) -> DeviceMemory:
+    """What the artifact takes of the device's own memory. Raises NotMeasured."""
+    found = run.board(candidate, recipe).device_memory(run.artifact(candidate, recipe))
+    told = {"bytes": found.bytes, "parts": dict(found.parts), "evidence": found.evidence.value, "source": found.source}
+    run.write(f"{candidate.name}/{recipe.id}/device-memory", told)
+    return found
 
 
 def profile(run: Run, candidate: Candidate, recipe: Recipe) -> Profile:

@@ -22,6 +22,7 @@ from harness.audio.clip import write_clip
 from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.baseline import Baseline
+from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
@@ -39,6 +40,7 @@ from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
 from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
 from harness.targets.registry import registry
+from harness.targets.told import DeviceMemory
 
 Value = TypeVar("Value")
 
@@ -149,6 +151,14 @@ class Run:
                 f"{part} memory of {candidate.name} on {recipe.id}: its toolchain does not report it; needs a board."
             )
         return size
+
+    def device_memory(self, candidate: Candidate, recipe: Recipe) -> DeviceMemory:
+        """What the loaded artifact takes of the device's own memory. Raises NotMeasured."""
+        return self._once(("device", candidate.name, recipe.id), lambda: bench.device_memory(self, candidate, recipe))
+
+    def beside(self, candidate: Candidate, recipe: Recipe) -> tuple[Time, ...]:
+        """The toolchain's own number, inference alone and end to end; what lacks says why."""
+        return self._once(("beside", candidate.name, recipe.id), lambda: bench.beside(self, candidate, recipe))
 
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""

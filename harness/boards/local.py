@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.boards import rss
+from harness.agent.runtimes import SUFFIXES
+from harness.boards import own, rss
 from harness.boards.runtimes import open_model
 from harness.errors import ToolchainError
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets.told import OwnTime
 
 EVERY = 2000  # windows between two lines of progress
 
@@ -33,6 +35,9 @@ class LocalBoard(Board):
     def open(self, artifact: Artifact) -> Infer:
         """One inference: an int8 input is quantized and an int8 output dequantized within it."""
         return open_model(artifact.file)
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        return own.measure(artifact, SUFFIXES[artifact.file.suffix])
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         return rss.measure(artifact, window)

@@ -12,6 +12,7 @@ import pytest
 from harness.budgets import Budgets
 from harness.candidate import Candidate
 from harness.errors import Unsupported
+from harness.gates.declared import SIZES, limited
 from harness.plugin.house import House
 from harness.plugin.workers import group
 from harness.recipe import Recipe
@@ -19,7 +20,9 @@ from harness.row import SINCE
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
-SIZES = ("file", "weights", "activations", "rss")
+ONE_ROW = (
+    "layers", "partitions", "slowdown", "energy_mj", "cpu_share", "device_mib", "latency_ms", "end_to_end_ms",
+)  # fmt: skip
 
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
@@ -86,10 +89,17 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown", "energy_mj", "cpu_share"):
-        return getattr(budgets, gate) is not None
-    if gate in ("latency_ms", "end_to_end_ms"):
-        return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())
+    if gate in (
+        "layers",
+        "partitions",
+        "slowdown",
+        "energy_mj",
+        "cpu_share",
+        "device_mib",
+        "latency_ms",
+        "end_to_end_ms",
+    ):
+        return limited(budgets, gate)
     return gate != "cells" or budgets.drop.cell is not None
 
 
@@ -105,8 +115,7 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
     elif gate == "floor":
         yield from _floors(house, candidate, "artifact")
     elif gate == "footprint":
-        units = {"rss": "rss_mib"}
-        yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)
+        yield from ((name,) for name, limit in SIZES.items() if getattr(budgets, limit) is not None)
 
 
 def _marks(house: House, candidate: Candidate, recipe: Recipe) -> list[pytest.MarkDecorator]:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from harness.beside import Time
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import diagnosis, markup, plots, since
+from harness.report import beside, diagnosis, markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row, printable
 from harness.targets.base import Artifact
@@ -126,6 +127,12 @@ class Show:
         if judged.heard:
             players = since.flips(heard, {path.name: path.read_bytes() for path, _ in judged.heard})
             allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
+
+    def beside(self, times: Sequence[Time]) -> None:
+        """The toolchain's own number beside inference alone and end to end, with the differences."""
+        if self.results is not None:
+            page = markup.page(self.name, beside.html(times))
+            allure.attach(page, "beside the toolchain's own number", allure.attachment_type.HTML)
 
     def latency(self, latency: Latency, title: str) -> None:
         """A histogram of every sample, and the percentiles for the report's page of metrics."""
