@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from harness import __version__
 from harness.cache import Cache, Entry, digest
 from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
+from harness.quantize import trained
 from harness.recipe import Recipe
 from harness.targets.base import OPTIONAL, Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
 
@@ -44,13 +46,17 @@ def build(
     Raises Unsupported where the target cannot honour the recipe, ToolchainError where it fails.
     """
     refuse_strange(target, candidate, recipe)
-    target.check(candidate, recipe)
-    key = artifact_key(target, candidate, recipe, calibration)
+    source = trained.stand_in(candidate, recipe)
+    target.check(source, recipe)
+    key = artifact_key(target, source, recipe, calibration)
 
     def make(folder: Path) -> None:
         say(f"building {candidate.name} for {recipe.id}")
-        job = Job(candidate, recipe, calibration, candidate.model, folder, key, say)
+        job = Job(source, recipe, calibration, source.model, folder, key, say)
         artifact = target.build(job)
+        if recipe.method != "ptq":
+            told = trained.record(candidate, recipe).provenance(recipe.method)
+            artifact = replace(artifact, tools=artifact.tools | told)
         record = artifact.record() | {"content": content(artifact.file)}
         (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 

@@ -17,7 +17,7 @@ from harness.audio.frontend import FrontEnd
 from harness.audio.grammar import Grammar, read_grammar
 from harness.budgets import Budgets, CommandBudget, Floor, LatencyBudget, Margins, Since, layered
 from harness.errors import CandidateError, nearest
-from harness.recipe import Allow, Calibration, Recipe
+from harness.recipe import Allow, Calibration, Recipe, Training
 from harness.strict import Strict, faults, read_toml
 
 MAX_MODEL = 256 * 1024 * 1024
@@ -76,6 +76,7 @@ class ModelToml(Strict):
     candidate: Annotated[AnyHead, Field(discriminator="task")]
     frontend: FrontEnd
     recipe: tuple[Recipe, ...] = Field(min_length=1)
+    training: Training | None = None
     allow: tuple[Allow, ...] = ()
     floor: tuple[Floor, ...] = ()
     budgets: dict[str, Any] = Field({})
@@ -83,7 +84,7 @@ class ModelToml(Strict):
 
 TASKS = ("keyword", "command")
 MODELS = (
-    *(ModelToml, KeywordHead, CommandHead, Recipe, Calibration, Allow, Floor, Since, Margins),
+    *(ModelToml, KeywordHead, CommandHead, Recipe, Calibration, Training, Allow, Floor, Since, Margins),
     *(LatencyBudget, CommandBudget, Budgets, FrontEnd),
 )
 
@@ -100,6 +101,7 @@ class Candidate:
     allow: tuple[Allow, ...]
     floors: tuple[Floor, ...]
     _budgets: dict[str, Any]
+    training: Training | None = None
 
     @property
     def name(self) -> str:
@@ -203,6 +205,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
             allow=parsed.allow,
             floors=parsed.floor,
             _budgets=parsed.budgets,
+            training=parsed.training,
         )
         for recipe in candidate.recipes:
             candidate.budgets(recipe)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from harness import __version__, advice_command, lab_command
+from harness import __version__, advice_command, lab_command, train_command
 from harness.boards.virtual import command as virtual_lab
 from harness.errors import Unsupported, VoxgateError
 from harness.opened import ASK_DOCTOR, house_options, opened, say
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (plan, placement, accept):
         house_options(command)
     advice_command.add(commands)
+    train_command.add(commands)
 
     history = commands.add_parser("history", help="what a candidate's figures did over its runs")
     history.add_argument("candidate", help="its name")

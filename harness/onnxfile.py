@@ -98,6 +98,11 @@ def as_inputs(features: npt.NDArray[np.float32], model: Onnx) -> npt.NDArray[np.
     return np.ascontiguousarray(features, dtype=np.float32).reshape(len(features), *model.input_shape[1:])
 
 
+def makers_of(path: Path) -> dict[str, str]:
+    """The name of the node that makes each tensor of the outermost graph."""
+    return {name: node.name for node in _load(path).graph.node for name in node.output if node.name}
+
+
 def _load(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise CandidateError(f"{path} does not exist. {EXPORT}")

@@ -33,6 +33,10 @@ class Calibration(Strict):
 # int8-weight-only computes in float.
 Precision = Literal["fp32", "fp16", "int16", "int8", "int8-dynamic", "int8-weight-only"]
 
+# ptq starts from the shipped weights; qat takes int8 weights trained as int8 computes; tuned starts from the float that
+# was trained as long. What the latter two read is made by voxgate train.
+Method = Literal["ptq", "qat", "tuned"]
+
 
 class Recipe(Strict):
     """How one target quantizes the candidate."""
@@ -40,6 +44,7 @@ class Recipe(Strict):
     target: str
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     precision: Precision
+    method: Method = "ptq"
     runtime: Literal["onnxruntime", "litert"] | None = None
     per_channel: bool = True
     symmetric: bool = False
@@ -58,13 +63,30 @@ class Recipe(Strict):
     @property
     def calibrated(self) -> bool:
         """Whether activations are quantized by ranges that calibration clips set."""
-        return self.precision in ("int8", "int16")
+        return self.precision in ("int8", "int16") and self.method != "qat"
 
     @model_validator(mode="after")
     def _keeps_of_int8(self) -> Recipe:
         if self.keep_float and self.precision != "int8":
             raise ValueError(f'keep_float names what precision = "int8" leaves in float, not {self.precision}')
         return self
+
+    @model_validator(mode="after")
+    def _trains_int8(self) -> Recipe:
+        plain = self.precision == "int8" and self.activation_bits == 8 and self.per_channel and not self.keep_float
+        if self.method == "qat" and not plain:
+            raise ValueError('method = "qat" trains every layer in int8, weights per channel, activations of 8 bits')
+        return self
+
+
+class Training(Strict):
+    """How ``voxgate train`` fine-tunes the candidate, by the candidate's own Python."""
+
+    code: str = "finetune.py"
+    manifest: str = "manifest.tsv"  # in the folder of training data: tells one set of data from another
+    epochs: int = Field(ge=1, le=1000)
+    seed: int = 1
+    rate: float = Field(gt=0, le=1)  # of Adam at the start; half a cosine over the epochs
 
 
 class Allow(Strict):

@@ -115,7 +115,7 @@ class _Part:
     def _same_placement(self, log: Path) -> None:
         told = self._request()
         again = rknn_table.read_log(log, self.subject).placement(
-            quantized=told["quantize"], kept=told["keep_float"], subject=self.subject
+            quantized=told["integers"], kept=told["keep_float"], subject=self.subject
         )
         differing = _differing(self.artifact.placement.nodes, again.nodes)
         if differing:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from harness import __version__
 from harness.build import build
+from harness.cache import digest
 from harness.candidate import Candidate
 from harness.diagnose import probe
 from harness.diagnose.effect import Effect, Sample
@@ -19,10 +22,11 @@ from harness.errors import VoxgateError
 from harness.recipe import Recipe
 from harness.run import Run
 from harness.score.slices import Slice
-from harness.targets.base import Features, Logits
+from harness.targets.base import Features, Job, LayerError, Logits
 from harness.targets.registry import registry
 
 MOST = 256  # renderings an experiment is judged on
+ANALYSIS = "analysis.json"
 EMULATED = 32  # windows for questions that an emulator answers window by window
 
 
@@ -106,6 +110,22 @@ class Case:
             source = self.candidate.tflite if self.litert and self.candidate.tflite else self.candidate.model
         fed = self.sample.windows if windows is None else windows
         return probe.run(source, fed, variants, self.run.cache, max(1.0, self.left), self.subject, taps)
+
+    def analysed(self, windows: Features) -> dict[str, LayerError]:
+        """What the target's own tool says of every tensor of the build as it is, kept in the cache."""
+        target = registry()[self.recipe.target]
+        windows = np.ascontiguousarray(windows)
+        told = (self.calibration.shape, self.calibration.tobytes(), windows.shape, windows.tobytes())
+        versions = (target.tools(self.recipe), target.settings())
+        key = digest(__version__, self.recipe.model_dump(mode="json"), self.candidate.model, *versions, *told)
+
+        def make(folder: Path) -> None:
+            job = Job(self.candidate, self.recipe, self.calibration, self.candidate.model, folder, key, self.run.say)
+            found = {name: asdict(error) for name, error in target.layer_errors(job, windows).items()}
+            (folder / ANALYSIS).write_text(json.dumps(found), encoding="utf-8")
+
+        path = self.run.cache.entry("analyses", key, make).path / ANALYSIS
+        return {name: LayerError(**error) for name, error in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def outputs(self, recipes: Sequence[tuple[Recipe, Features]]) -> list[Logits | None]:
         """Outputs by other recipes and calibrations: on this host where that tells, else by the target itself."""

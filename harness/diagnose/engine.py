@@ -96,12 +96,16 @@ def _quantized(case: Case) -> tuple[Stage, ...]:
     found = stages.examine(case, case.calibration)
     if case.recipe.precision != "int8" or case.sure():
         return found
+    if case.recipe.method != "ptq":
+        case.left_out.append("calibration, precision and layers: asked of shipped weights only, these are trained ones")
+        return found
     if case.time_for("calibration and precision"):
         ranges.examine(case)
     if case.sure():
         case.left_out.append(f"layers: {ranked(case.causes)[0].kind} explains the loss already")
     elif not case.reproduced:
-        case.left_out.append("layers: quantizing on this host does not lose what the target loses")
+        case.left_out.append("layers one by one: quantizing on this host does not lose what the target loses")
+        layers.analysed(case)
     elif case.time_for("layers"):
         layers.examine(case)
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +13,12 @@ from harness.diagnose.effect import Effect
 from harness.diagnose.findings import EXPLAINS, TOUCHES, Cause
 from harness.diagnose.probe import Probe, Variant
 from harness.errors import VoxgateError
+from harness.onnxfile import makers_of
+from harness.targets.base import LayerError
 from harness.targets.registry import registry
 
 TAPS = 16  # windows that look into every layer
+ANALYSED = 4  # windows of a toolchain's own analysis, which takes seconds for each
 MOST_GROUPS = 24  # layers are tried in so many groups at most, neighbours together
 BULK = 0.8  # of the noise of layers quantized alone: those that make it up are suspects
 EVERYWHERE = 0.5  # of all layers: where more are suspects and nothing sets them apart, 8 bits are too few
@@ -37,6 +41,7 @@ def examine(case: Case) -> None:
     if 0 not in first.outputs:
         case.tell("layers", "each layer quantized alone", None, first.errors.get(0, "not tried"))
         return
+    toolchain = analysed(case, first)
     groups = grouped([str(layer["name"]) for layer in first.layers])
     names = [name for group in groups for name in group]
     few = case.sample.reduced(FEW)
@@ -47,7 +52,35 @@ def examine(case: Case) -> None:
     suspects = suspected(noise)
     if not suspects:
         return
-    _confirm(case, first, noise, suspects)
+    _confirm(case, first, noise, suspects, toolchain)
+
+
+def analysed(case: Case, first: Probe | None = None) -> dict[str, LayerError]:
+    """What the target's own tool says of the layers, by their names; told as an experiment of its own."""
+    if not case.time_for("layers by the toolchain's own analysis"):
+        return {}
+    try:
+        told = case.analysed(case.sample.reduced(ANALYSED).windows)
+    except VoxgateError as error:
+        case.tell("layers", f"{case.recipe.target}'s own analysis of its layers", None, str(error))
+        return {}
+    homes = {part: str(layer["name"]) for layer in first.layers for part in layer["parts"]} if first else {}
+    makers = makers_of(case.candidate.model) if told else {}
+    found: dict[str, LayerError] = {}
+    for tensor, each in told.items():
+        node = makers.get(tensor)
+        home = homes.get(node, node) if node else None
+        if home is not None:  # the last of a layer's tensors, after its activation, stands for it
+            found[home] = each
+    worst = sorted(found, key=lambda name: found[name].single_db)[:NAMED]
+    if worst:
+        note = "worst alone: " + "; ".join(f"{name} {found[name].single_db:.1f} dB" for name in worst)
+        case.tell("layers", f"{case.recipe.target}'s own analysis, {ANALYSED} windows", None, note)
+    return found
+
+
+def _decibels(error: LayerError) -> str:
+    return f"{error.entire_db:.1f} dB by the toolchain's own analysis, {error.single_db:.1f} dB by this layer alone"
 
 
 def grouped(names: Sequence[str], most: int = MOST_GROUPS) -> list[Group]:
@@ -74,7 +107,9 @@ def _others(names: Sequence[str], group: Group) -> tuple[str, ...]:
     return tuple(name for name in names if name not in group)
 
 
-def _confirm(case: Case, first: Probe, noise: dict[Group, float], suspects: list[Group]) -> None:
+def _confirm(
+    case: Case, first: Probe, noise: dict[Group, float], suspects: list[Group], toolchain: Mapping[str, LayerError]
+) -> None:
     """Leave the suspects in float, one by one and together; more of them until what is left is another matter."""
     base, before = case.here(case.recipe), first.outputs[0]
     ordered = sorted(noise, key=lambda group: -noise[group])
@@ -92,7 +127,9 @@ def _confirm(case: Case, first: Probe, noise: dict[Group, float], suspects: list
         (i for i in together if effects[i].removed >= EXPLAINS), max(together, key=lambda i: effects[i].removed)
     )
     if effects[chosen].removed >= TOUCHES:
-        case.causes.append(_cause(case, first, noise, kept[chosen], effects[chosen]))
+        cause = _cause(case, first, noise, kept[chosen], effects[chosen])
+        said = tuple(f"output of {name}: {_decibels(toolchain[name])}" for name in kept[chosen] if name in toolchain)
+        case.causes.append(replace(cause, evidence=(*cause.evidence, *said)))
 
 
 def _cause(case: Case, first: Probe, noise: dict[Group, float], names: Group, effect: Effect) -> Cause:
@@ -125,9 +162,8 @@ def _wider(case: Case) -> str:
     try:
         registry()[case.recipe.target].check(case.candidate, fp16)
     except VoxgateError:
-        return (
-            f'{where} method = "qat"' if "method" in type(case.recipe).model_fields else f'{where} precision = "fp32"'
-        )
+        trains = "method" in registry()[case.recipe.target].honours and case.candidate.training is not None
+        return f'{where} method = "qat", then voxgate train' if trains else f'{where} precision = "fp32"'
     return f'{where} precision = "fp16"'
 
 

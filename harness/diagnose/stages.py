@@ -11,6 +11,7 @@ from harness.diagnose.effect import Sample, evenly
 from harness.diagnose.findings import EXPLAINS, TOUCHES, Cause, Stage
 from harness.diagnose.probe import Variant
 from harness.errors import VoxgateError
+from harness.run import FLOAT
 from harness.targets.base import Evidence, Features, Logits, Node
 from harness.targets.registry import registry
 
@@ -21,19 +22,21 @@ WHOLE = ("int", "uint", "qint", "quint")  # how integer dtypes begin
 def examine(case: Case, calibration: Features) -> tuple[Stage, ...]:
     """The stages, with causes of conversion, placement and board added to the case."""
     converted = _float_path(case)
-    here = _here(case, calibration)
+    here = _here(case, calibration) if case.recipe.method == "ptq" else None
     board = registry()[case.recipe.target].board(case.recipe)
     evidence = case.run.artifact(case.candidate, case.recipe).evidence
     rows = [_stage(case, "float ONNX", Evidence.HOST, case.sample.reference)]
     if converted is not None:
         rows.append(_stage(case, f"float path of {case.recipe.target}", evidence, converted))
+    if case.recipe.method != "ptq":
+        rows += _trained(case)
     if here is not None and case.recipe.calibrated:
         rows.append(_stage(case, "quantized by onnxruntime, in float arithmetic", Evidence.HOST, here))
     rows.append(_stage(case, f"{case.recipe.id} on {board.name}", evidence, case.tested))
     _placement(case, here)  # first: a float path realised in int8 is no conversion's fault
     if converted is not None and not case.sure():
         _conversion(case, converted, here)
-    if case.recipe.calibrated and not case.sure():
+    if case.recipe.calibrated and case.recipe.method == "ptq" and not case.sure():
         _board(case, here)
     return tuple(rows)
 
@@ -49,6 +52,18 @@ def _float_path(case: Case) -> Logits | None:
     except VoxgateError as error:
         case.tell("conversion", f"float path of {case.recipe.target}", None, str(error))
         return None
+
+
+def _trained(case: Case) -> list[Stage]:
+    """The float that was trained as long: what it says otherwise than golden is training's, not quantization's."""
+    tuned = FLOAT.model_copy(update={"name": "trained-float", "method": "tuned", "symmetric": case.recipe.symmetric})
+    try:
+        logits = case.run.infer(case.candidate, tuned, case.sample.windows)
+    except VoxgateError as error:
+        case.tell("precision", "the float trained as long", None, str(error))
+        return []
+    case.tell("precision", "the float trained as long, in place of the build", case.effect(logits))
+    return [_stage(case, "float trained as long", Evidence.HOST, logits)]
 
 
 def _here(case: Case, calibration: Features) -> Logits | None:

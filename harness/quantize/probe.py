@@ -5,6 +5,7 @@ Runs in a process of its own (targets/workers/probe_worker.py), as every quantiz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from harness.onnxfile import as_inputs, inspect
 from harness.quantize import ptq
+from harness.quantize.layout import laid
 from harness.recipe import Recipe
 
 Array = npt.NDArray[np.float32]
@@ -107,12 +109,12 @@ def quantized(prepared: Path, output: Path, calibration: Array, recipe: Recipe, 
 
 
 def spreads(prepared: Path, windows: Array, found: Sequence[Layer]) -> dict[str, float]:
-    """How unequal the channels of each layer's output are: the widest range over a narrow (10th percentile). ONNX only.
+    """How unequal the channels of each layer's output are: the widest range over a narrow (10th percentile).
 
     One scale serves all channels of an activation, so a channel of a small range gets few of its levels.
     """
     if prepared.suffix == ".tflite":
-        return {}
+        return _tflite_spreads(prepared, windows, found)
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(onnx.load(prepared)).graph.value_info
@@ -120,25 +122,66 @@ def spreads(prepared: Path, windows: Array, found: Sequence[Layer]) -> dict[str,
     spread = {}
     flat = {name: values for name, values in _activations(prepared, windows).items() if len(shapes.get(name, ())) > 2}
     for name, (tensor, values) in _last({name: (name, each) for name, each in flat.items()}, prepared, found).items():
-        highest = np.abs(values.reshape(len(windows), shapes[tensor][1], -1)).max(axis=(0, 2))
-        alive = highest[highest > 0]
-        if len(alive) > 1:
-            spread[name] = float(alive.max() / np.percentile(alive, 10))
+        ratio = _unequal(np.abs(values.reshape(len(windows), shapes[tensor][1], -1)).max(axis=(0, 2)))
+        if ratio is not None:
+            spread[name] = ratio
     return spread
 
 
+def _unequal(highest: Array) -> float | None:
+    """The widest of the channels' ranges ``(channels,)`` over a narrow one; None where fewer than two are alive."""
+    alive = highest[highest > 0]
+    return float(alive.max() / np.percentile(alive, 10)) if len(alive) > 1 else None
+
+
+def _tflite_spreads(model: Path, windows: Array, found: Sequence[Layer]) -> dict[str, float]:
+    """LiteRT keeps channels last."""
+    from litert_quantizer.utils import tfl_interpreter_utils as utils
+
+    signature, name, shape = ptq.entry(model)
+    highest: dict[str, Array] = {}
+    interpreter = utils.create_tfl_interpreter(str(model), use_xnnpack=False, num_threads=1)
+    for window in windows:
+        utils.invoke_interpreter_signature(interpreter, {name: laid(window, shape)}, signature)
+        for tensor, values in utils.get_tensor_name_to_content_map(interpreter, 0).items():
+            if values.ndim == 4:
+                peak = np.abs(values).max(axis=(0, 1, 2))
+                highest[tensor] = np.maximum(highest.get(tensor, peak), peak)
+    told = {layer.name: next((part for part in layer.parts if part in highest), None) for layer in found}
+    ratios = {layer: _unequal(highest[part]) for layer, part in told.items() if part is not None}
+    return {layer: ratio for layer, ratio in ratios.items() if ratio is not None}
+
+
 def layer_sqnr(prepared: Path, int8: Path, windows: Array, found: Sequence[Layer]) -> dict[str, float]:
-    """SQNR in dB of each layer's output against its float value: onnxruntime's own debugger. ONNX only."""
+    """SQNR in dB of each layer's output against its float value, by onnxruntime's debugger or litert-quantizer's."""
+    if prepared.suffix == ".tflite":
+        return _tflite_sqnr(prepared, int8, windows, found)
     from onnxruntime.quantization import qdq_loss_debug as debug
 
-    if prepared.suffix == ".tflite":
-        return {}
     plain = {name: [value] for name, value in _activations(prepared, windows).items()}
     quant = {name: [value] for name, value in _activations(int8, windows).items()}
     matched = {name: pair for name, pair in debug.create_activation_matching(quant, plain).items() if "float" in pair}
     errors = debug.compute_activation_error(matched)
     told = {name: np.float64(error["xmodel_err"]) for name, error in errors.items()}
     return {name: float(each) for name, each in _last(told, prepared, found).items() if np.isfinite(each)}
+
+
+def _tflite_sqnr(prepared: Path, int8: Path, windows: Array, found: Sequence[Layer]) -> dict[str, float]:
+    from litert_quantizer import model_validator
+    from litert_quantizer.utils.validation_utils import ValidationErrorMetric
+
+    signature, name, shape = ptq.entry(prepared)
+    told = model_validator.compare_model(
+        prepared.read_bytes(),
+        int8.read_bytes(),
+        {signature: [{name: laid(window, shape)} for window in windows]},
+        [ValidationErrorMetric.SNR],
+        use_xnnpack=False,
+        num_threads=1,
+    ).get_all_tensor_results()
+    ratios = {tensor: each[ValidationErrorMetric.SNR.value] for tensor, each in told.items()}
+    last = {layer.name: next((part for part in reversed(layer.parts) if part in ratios), None) for layer in found}
+    return {layer: 10 * math.log10(ratios[part]) for layer, part in last.items() if part and ratios[part] > 0}
 
 
 def _last(values: Mapping[str, Any], model: Path, found: Sequence[Layer]) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def quantize_tflite_weights(model: Path, output: Path, recipe: Recipe) -> None:
     from litert_quantizer.quantizer import Quantizer
     from litert_quantizer.recipe_manager import RecipeManager
 
-    _entry(model)
+    entry(model)
     manager = RecipeManager()
     add = manager.add_dynamic_config if recipe.precision == "int8-dynamic" else manager.add_weight_only_config
     granularity = QuantGranularity.CHANNELWISE if recipe.per_channel else QuantGranularity.TENSORWISE
@@ -194,7 +194,7 @@ def quantize_tflite(
     from litert_quantizer.utils import qsv_utils
 
     need_windows(calibration, recipe)
-    signature, name, shape = _entry(model)
+    signature, name, shape = entry(model)
     content = model.read_bytes()
     granularity = QuantGranularity.CHANNELWISE if recipe.per_channel else QuantGranularity.TENSORWISE
     manager = RecipeManager()
@@ -266,7 +266,7 @@ def need_windows(calibration: Features, recipe: Recipe) -> None:
         )
 
 
-def _entry(model: Path) -> tuple[str, str, list[int]]:
+def entry(model: Path) -> tuple[str, str, list[int]]:
     """The signature, the input's name in it and its shape."""
     from ai_edge_litert.interpreter import Interpreter
 

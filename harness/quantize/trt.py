@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,8 @@ def _int8(model: Path, output: Path, calibration: npt.NDArray[np.float32], recip
         shutil.copyfile(model, output)
         return
     ptq.quantize_onnx(model, output, calibration, recipe, ops=COMPUTE, options=OPTIONS)
-    wrong = faults(onnx.load(model).graph, onnx.load(output).graph)
+    kept = ptq.kept_nodes(model, recipe)
+    wrong = faults(onnx.load(model).graph, onnx.load(output).graph, kept)
     if wrong:
         raise ToolchainError(
             f"{recipe.id}: onnxruntime.quantization reported success, yet {'; '.join(wrong[:4])}. Export the model "
@@ -69,20 +70,23 @@ def _int8(model: Path, output: Path, calibration: npt.NDArray[np.float32], recip
         )
 
 
-def expected(graph: onnx.GraphProto) -> tuple[int, int]:
-    """How many QuantizeLinear and DequantizeLinear the float graph asks for.
+def expected(graph: onnx.GraphProto, kept: Collection[str] = ()) -> tuple[int, int]:
+    """How many QuantizeLinear and DequantizeLinear the float graph asks for, the nodes ``kept`` in float left out.
 
     Each tensor that a COMPUTE node reads is quantized once, however many read it; a constant is stored as int8 and
     only dequantized.
     """
     constants = _constants(graph)
-    read = {name for node in graph.node if node.op_type in COMPUTE for name in node.input[:2]}
+    read = {name for node in graph.node if node.op_type in COMPUTE and node.name not in kept for name in node.input[:2]}
     return len(read - constants), len(read)
 
 
-def faults(plain: onnx.GraphProto, quantized: onnx.GraphProto) -> list[str]:
-    """What keeps ``quantized`` from being the int8 form of ``plain``, each with the node at fault; empty when whole."""
-    wanted, found = expected(plain), (_count(quantized, QUANTIZE), _count(quantized, DEQUANTIZE))
+def faults(plain: onnx.GraphProto, quantized: onnx.GraphProto, kept: Collection[str] = ()) -> list[str]:
+    """What keeps ``quantized`` from being the int8 form of ``plain``, each with the node at fault; empty when whole.
+
+    The nodes ``kept`` in float must have no Q/DQ at their inputs.
+    """
+    wanted, found = expected(plain, kept), (_count(quantized, QUANTIZE), _count(quantized, DEQUANTIZE))
     wrong = [] if any(found) else [f"it holds no Q/DQ at all: its operators are {_ops(plain)}"]
     maker = {name: node for node in quantized.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
@@ -91,6 +95,9 @@ def faults(plain: onnx.GraphProto, quantized: onnx.GraphProto) -> list[str]:
             readers[name].append(node)
     for node in (node for node in quantized.node if node.op_type in COMPUTE):
         plainly = [name for name in node.input[:2] if name not in maker or maker[name].op_type != DEQUANTIZE]
+        if node.name in kept:
+            wrong += [] if node.input[1] in plainly else [f"{_called(node)} is quantized, though keep_float names it"]
+            continue
         wrong += [f"{_called(node)} reads {name} in float" for name in plainly]
         wrong += [f"{_called(node)} has a quantized bias" for name in node.input[2:3] if name in maker]
         wrong += [f"Q/DQ stands between {_called(node)} and {said}" for said in _parted(node.output[0], readers)]

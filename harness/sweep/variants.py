@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 PLAIN = {
+    "method": "ptq",
     "per_channel": True,
     "symmetric": False,
     "activation_bits": 8,

@@ -33,6 +33,7 @@ Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
 OPTIONAL = (
     "activation_bits",
     "keep_float",
+    "method",
     "op_target",
     "runtime",
     "soc",
@@ -149,6 +150,14 @@ class Job:
     folder: Path  # empty and ours: outputs go here, nothing else does
     key: str  # of the inputs, for the artifact
     say: Progress = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """dB of a layer's output over its error against float, as a vendor's own tool compares them."""
+
+    entire_db: float  # with the errors of all layers before it
+    single_db: float  # by this layer alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,11 +327,19 @@ class Target(ABC):
         """The layers with weights, in order, by the names that ``keep_float`` takes. Raises Unsupported."""
         raise Unsupported(
             f"{candidate.name} {recipe.id}: {self.name} keeps no single layer in float; remove keep_float, or use a "
-            "target that does (host, rk3588)."
+            "target that does (host, htp, jetson, rk3588)."
         )
+
+    def layer_errors(self, job: Job, windows: Features) -> dict[str, LayerError]:
+        """By the vendor's own analysis of the build that ``job`` asks for, on ``windows``, by the ONNX's tensors.
+
+        Empty where the vendor has no such tool. Raises ToolchainError.
+        """
+        del job, windows
+        return {}
 
 
 def float_of(recipe: Recipe, precision: Literal["fp32", "fp16"]) -> Recipe:
     """The recipe without anything that quantizes."""
-    plain = {"precision": precision, "keep_float": (), "activation_bits": 8}
+    plain = {"precision": precision, "method": "ptq", "keep_float": (), "activation_bits": 8}
     return recipe.model_copy(update={"name": f"{recipe.name}-float", **plain})

@@ -39,6 +39,7 @@ EXPORT = 'export a float .tflite with litert-torch and add tflite = "model.tflit
 
 class EdgeTpu(Target):
     name = "edgetpu"
+    honours = frozenset({"method"})
     title = "Coral Edge TPU by litert-quantizer and edgetpu_compiler, or Coral's rules"
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -87,13 +88,15 @@ class EdgeTpu(Target):
         subject = f"{candidate.name} {recipe.id}"
         if recipe.precision == "fp16":
             raise Unsupported(f'{subject}: the Edge TPU computes in int8 only; set precision = "int8".')
-        if recipe.precision == "int8" and recipe.calibration.algorithm != "minmax":
+        if recipe.calibrated and recipe.calibration.algorithm != "minmax":
             raise Unsupported(
                 f"{subject}: litert-quantizer calibrates activations by minmax only, not "
                 f'{recipe.calibration.algorithm}. Set calibration.algorithm = "minmax".'
             )
         if recipe.precision == "int8" and recipe.symmetric:
             raise Unsupported(f"{subject}: LiteRT's int8 activations are asymmetric; remove symmetric = true.")
+        if recipe.method == "qat" and candidate.tflite is None:
+            raise Unsupported(f"{subject}: training writes a .tflite only for a candidate that has one; {EXPORT}.")
         if candidate.tflite is None and toolchain.installed(TOOLCHAIN) is None:
             raise Unsupported(
                 f"{subject} has no .tflite, and onnx2tf, which makes one of its ONNX, is not installed here. Run: "
@@ -105,7 +108,7 @@ class EdgeTpu(Target):
         subject = f"{job.candidate.name} {job.recipe.id}"
         source = self._float(job, subject)
         calibration = job.folder / "calibration.npy"
-        quantize = job.recipe.precision == "int8"
+        quantize = job.recipe.calibrated
         if quantize:
             np.save(calibration, job.calibration, allow_pickle=False)
         request = {

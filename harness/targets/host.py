@@ -31,7 +31,7 @@ LIMITS = Limits(seconds=1800, memory_mib=8192)
 class Host(Target):
     name = "host"
     title = "this machine's CPU by onnxruntime or LiteRT"
-    honours = frozenset({"activation_bits", "keep_float", "runtime"})
+    honours = frozenset({"activation_bits", "keep_float", "method", "runtime"})
     runtimes = ("onnxruntime", "litert")
     precisions = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weight-only"})
 
@@ -61,7 +61,7 @@ class Host(Target):
                 f"{candidate.name} {recipe.id}: runtime litert needs a float .tflite. "
                 'Export one with litert-torch and add tflite = "model.tflite" to model.toml.'
             )
-        if recipe.precision != "fp32":
+        if recipe.precision != "fp32" and recipe.method != "qat":
             ptq.check(recipe)
         _known_layers(candidate, recipe)
 
@@ -72,7 +72,7 @@ class Host(Target):
         calibrated = job.recipe.calibrated
         if calibrated:
             np.save(calibration, job.calibration, allow_pickle=False)
-        elif job.recipe.precision == "fp32":
+        elif job.recipe.precision == "fp32" or job.recipe.method == "qat":
             shutil.copyfile(source, file)
         request = {
             "source": str(source),

@@ -18,7 +18,8 @@ from harness.cache import digest, sources
 from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import as_inputs, inspect
-from harness.quantize.ptq import ORT_ALGORITHMS, need_windows
+from harness.quantize import mixed
+from harness.quantize.ptq import ORT_ALGORITHMS, kept_nodes, need_windows
 from harness.recipe import Recipe
 from harness.targets import htp_binary, htp_graph, htp_log, htp_placement, htp_socs, hub_profile, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
@@ -41,7 +42,7 @@ REMEDIES = {
 class Htp(Target):
     name = "htp"
     title = "Qualcomm's HTP (Hexagon V68 and newer) by QNN, on its emulator"
-    honours = frozenset({"activation_bits", "soc"})
+    honours = frozenset({"activation_bits", "keep_float", "method", "soc"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         pins = toolchain.pins(TOOLCHAIN)
@@ -83,7 +84,13 @@ class Htp(Target):
             )
         if recipe.precision == "fp16" and recipe.activation_bits != 8:
             raise Unsupported(f'{subject}: activation_bits is of int8; remove it, or set precision = "int8".')
-        if recipe.precision == "int8" and recipe.calibration.algorithm not in ORT_ALGORITHMS:
+        if recipe.keep_float and not soc.floats:
+            raise Unsupported(
+                f"{subject}: the HTP of {soc} has no exact float to keep layers in. Remove keep_float, or name a soc "
+                f"with a v{htp_socs.FLOAT_ARCH} such as {htp_socs.DEFAULT}."
+            )
+        kept_nodes(candidate.model, recipe)
+        if recipe.calibrated and recipe.calibration.algorithm not in ORT_ALGORITHMS:
             raise Unsupported(
                 f"{subject}: onnxruntime has no {recipe.calibration.algorithm} calibration that differs from minmax. "
                 f"Set calibration.algorithm to one of {', '.join(sorted(ORT_ALGORITHMS))}."
@@ -106,6 +113,8 @@ class Htp(Target):
         job.say(f"{subject}: compiled for {soc} in {answer['seconds']:.1f} s")
         bits = job.recipe.activation_bits if job.recipe.precision == "int8" else None
         placement, weights = htp_placement.Built(answer, job.folder, subject).read(soc, bits)
+        kept = kept_nodes(job.model, job.recipe)
+        placement = htp_placement.keeping(placement, kept, mixed.weighted(job.model), subject)
         file = job.folder / "context_qnn.bin"
         htp_binary.require(file, soc, subject)
         (job.folder / "calibration.npy").unlink(missing_ok=True)  # the emulator runs the binary: it is not needed again
@@ -129,6 +138,9 @@ class Htp(Target):
             return hosted.HostedDevice(device)
         return HtpEmulator(htp_socs.find(recipe.soc, recipe.id).arch)
 
+    def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
+        return mixed.weighted(candidate.model)
+
     def float_recipe(self, recipe: Recipe) -> Recipe:
         return float_of(recipe, "fp16")
 
@@ -146,14 +158,16 @@ def _request(job: Job, soc: htp_socs.Soc) -> dict[str, Any]:
     """What the worker is told; the model and its calibration are laid into the folder."""
     model = inspect(job.model)
     shutil.copyfile(job.model, job.folder / "model.onnx")
-    quantize = job.recipe.precision == "int8"
+    quantize = job.recipe.calibrated
     if quantize:
         need_windows(job.calibration, job.recipe)
         np.save(job.folder / "calibration.npy", as_inputs(job.calibration, model), allow_pickle=False)
     return {
         "model": "model.onnx",
         "input": model.input_name,
-        "quantize": quantize,
+        "quantize": quantize,  # a model in QDQ form, from training, is taken as it is
+        "keep_float": list(kept_nodes(job.model, job.recipe)),
+        "floats": job.recipe.precision == "fp16",
         "calibration": "calibration.npy",
         "algorithm": ORT_ALGORITHMS.get(job.recipe.calibration.algorithm),
         "activation_bits": job.recipe.activation_bits,

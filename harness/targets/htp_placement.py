@@ -6,12 +6,14 @@ and every node runs on the CPU. The graphs QNN recorded then tell what each oper
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ToolchainError
+from harness.quantize import mixed
 from harness.targets import htp_graph, htp_log
 from harness.targets.base import Evidence, Node, Placement
 from harness.targets.htp_socs import Soc
@@ -19,6 +21,7 @@ from harness.targets.htp_socs import Soc
 PROVIDER = "QNNExecutionProvider"
 LOG = "qnn-log.jsonl"
 MOST_GRAPHS = 1000
+RENAMED = re.compile(r"(_token_\d+)+$")
 CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 
 
@@ -72,6 +75,29 @@ class Built:
             f"{self.subject}: where nodes run is unknown ({fault}), so this build is not judged. Is this "
             "onnxruntime-qnn 2.7.0? Run: voxgate toolchain install htp"
         )
+
+
+def keeping(placed: Placement, kept: Collection[str], weighted: Collection[str], subject: str) -> Placement:
+    """Operators in float that ``keep_float`` names, asked for instead of fallen back.
+
+    Raises ToolchainError where one of them that is ``weighted`` computes in integers all the same.
+    """
+    if not kept:
+        return placed
+    floats = {_own(node) for node in placed.nodes if node.dtype.startswith("float")}
+    mixed.require_float([name for name in kept if name in weighted], floats, subject)
+    nodes = tuple(
+        replace(node, fallback=False, reason="keep_float asks for it")
+        if node.fallback and node.where == "npu" and node.dtype.startswith("float") and _own(node) in kept
+        else node
+        for node in placed.nodes
+    )
+    return replace(placed, nodes=nodes)
+
+
+def _own(node: Node) -> str:
+    """The model's name of an operator, which onnxruntime lays out anew for QNN."""
+    return RENAMED.sub("", node.name)
 
 
 def short(version: str) -> str:

@@ -8,6 +8,7 @@ onnxruntime's. Nothing but the Jetson tells the time.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest, sources
 from harness.candidate import Candidate
 from harness.errors import Unsupported
-from harness.quantize import ptq, trt
+from harness.quantize import mixed, ptq, trt
 from harness.recipe import Recipe
 from harness.targets import toolchain, trt_engine, trt_inspector, trt_log, trt_provider, trt_versions
 from harness.targets.base import (
@@ -54,7 +55,7 @@ READERS = (trt_engine, trt_inspector, trt_log, trt_provider, trt_versions)  # of
 class Jetson(Target):
     name = "jetson"
     title = "NVIDIA Jetson Orin NX by TensorRT; elsewhere by TensorRT-RTX for sm_86, its proxy"
-    honours = frozenset({"op_target", "runtime"})
+    honours = frozenset({"keep_float", "method", "op_target", "runtime"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
         quantizer = {name: version(name) for name in ("onnx", "onnxruntime")}
@@ -99,8 +100,16 @@ class Jetson(Target):
             raise Unsupported(
                 f'{subject}: op_target of jetson is {{ "*" = "dla" }} or nothing; set it so, or remove it.'
             )
+        if recipe.method == "qat" and not recipe.symmetric:
+            raise Unsupported(f"{subject}: TensorRT's int8 is symmetric; set symmetric = true, and train for it.")
         if recipe.precision == "int8":
             ptq.check(recipe)
+        if recipe.keep_float and recipe.runtime == "onnxruntime":
+            raise Unsupported(
+                f"{subject}: onnxruntime's provider does not say what TensorRT computes a layer in, so a kept layer "
+                "cannot be told from a fallback; remove runtime or keep_float."
+            )
+        ptq.kept_nodes(candidate.model, recipe)
         if not tegra.is_jetson():
             _need_no_board(subject, recipe)
             toolchain.needed(TOOLCHAIN)
@@ -122,6 +131,9 @@ class Jetson(Target):
     def board(self, recipe: Recipe) -> Board:
         return JetsonBoard(tegra.jetpack()) if tegra.is_jetson() else OrtNumerics()
 
+    def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
+        return mixed.weighted(candidate.model)
+
     def float_recipe(self, recipe: Recipe) -> Recipe:
         """fp16: what a Jetson computes in where nothing is quantized, and what int8 must beat."""
         return float_of(recipe, "fp16")
@@ -142,9 +154,15 @@ class Jetson(Target):
             return _refused(made["refused"], graph, heard)
         (job.folder / "model.engine").unlink()  # of another GPU: nothing here or on a Jetson can load it
         layers = trt_log.read_log(job.folder / "stdout.log", subject, said_by)
-        placed = trt_engine.placement(layers, graph, job.recipe.precision, heard, subject)
+        placed = self._placed(job, layers, graph, heard, subject)
         newer = tuple(trt_versions.too_new(graph.ops, trt_versions.OLDEST))
         return Placement((*placed.nodes, *newer), placed.evidence, placed.partitions, placed.source)
+
+    def _placed(
+        self, job: Job, layers: Sequence[trt_engine.Layer], graph: Graph, heard: Heard, subject: str
+    ) -> Placement:
+        placed = trt_engine.placement(layers, graph, job.recipe.precision, heard, subject)
+        return trt_engine.keeping(placed, ptq.kept_nodes(job.model, job.recipe), graph, subject)
 
     def _on_board(self, job: Job, graph: Graph, subject: str) -> Artifact:
         found = tegra.jetpack()
@@ -157,7 +175,7 @@ class Jetson(Target):
         bare = self._artifact(job, job.folder / "model.engine", Placement((), Evidence.BOARD), Evidence.BOARD)
         share = _shares(JetsonBoard(found).job(bare, job.folder, what="profile")["profile"])
         heard = Heard(Evidence.BOARD, source, share, _left(made) if job.recipe.op_target else None)
-        placement = trt_engine.placement(layers, graph, job.recipe.precision, heard, subject)
+        placement = self._placed(job, layers, graph, heard, subject)
         return self._artifact(job, bare.file, placement, Evidence.BOARD, made["activations"])
 
     def _by_provider(self, job: Job, graph: Graph, subject: str) -> Artifact:

@@ -7,7 +7,9 @@ the compiler's word. Nothing here tells the time: that needs a board.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,20 @@ from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.quantize import mixed
 from harness.recipe import Recipe
-from harness.targets import rknn_table, toolchain
-from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
+from harness.targets import rknn_layers, rknn_table, toolchain
+from harness.targets.base import (
+    Ability,
+    Artifact,
+    Board,
+    Evidence,
+    Features,
+    Job,
+    LayerError,
+    Progress,
+    Sizes,
+    Target,
+    float_of,
+)
 
 TOOLCHAIN = "rk3588"
 OPSETS = range(7, 20)  # what rknn-toolkit2 2.5.0 reads
@@ -39,7 +53,7 @@ TOOLS = ("rknn-toolkit2", "numpy", "onnx", "onnxruntime", "torch")
 class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
-    honours = frozenset({"keep_float", "op_target"})
+    honours = frozenset({"keep_float", "method", "op_target"})
     precisions = frozenset({"fp32", "fp16", "int16", "int8"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -95,7 +109,7 @@ class Rk3588(Target):
             recipe=job.recipe,
             key=job.key,
             file=file,
-            placement=compiled.placement(quantized=job.recipe.calibrated, kept=kept, subject=subject),
+            placement=compiled.placement(quantized=_integers(job.recipe), kept=kept, subject=subject),
             sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
             evidence=Evidence.EMULATOR,
             tools=self.tools(job.recipe),
@@ -110,12 +124,25 @@ class Rk3588(Target):
     def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
         return mixed.weighted(candidate.model)
 
-    def _compile(self, job: Job, kept: dict[str, list[str]], subject: str) -> dict[str, Any]:
+    def layer_errors(self, job: Job, windows: Features) -> dict[str, LayerError]:
+        """rknn-toolkit2's accuracy_analysis, on its simulator."""
+        subject = f"{job.candidate.name} {job.recipe.id}"
+        model = inspect(job.model)
+        shutil.copyfile(job.model, job.folder / "model.onnx")
+        _write_calibration(job, model, subject)
+        np.save(job.folder / "analyse.npy", as_inputs(windows, model), allow_pickle=False)
+        answer = self._compile(job, _kept(job, subject), subject, {"export": None, "analyse": "analyse.npy"})
+        texts = [rknn_layers.read(job.folder / f"analysis-{i}.txt", subject) for i in range(len(windows))]
+        return rknn_layers.errors(list(zip(texts, answer["norms"], strict=True)))
+
+    def _compile(
+        self, job: Job, kept: dict[str, list[str]], subject: str, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
         try:
             return toolchain.run_worker(
                 toolchain.needed(TOOLCHAIN),
                 WORKER,
-                self._request(job.recipe, kept),
+                {**self._request(job.recipe, kept), **more},
                 job.folder,
                 subject=subject,
                 environment=ENVIRONMENT,
@@ -129,13 +156,19 @@ class Rk3588(Target):
             "model": "model.onnx",
             "calibration": "calibration.npy",
             "export": "model.rknn",
-            "quantize": recipe.calibrated,
+            "quantize": recipe.calibrated,  # a model in QDQ form, from training, is taken as it is
+            "integers": _integers(recipe),
             "quantized_dtype": DTYPES.get(recipe.precision),
             "quantized_algorithm": ALGORITHMS.get(recipe.calibration.algorithm),
             "quantized_method": "channel" if recipe.per_channel else "layer",
             "op_target": recipe.op_target,
             "keep_float": kept,
         }
+
+
+def _integers(recipe: Recipe) -> bool:
+    """Whether every layer is asked to compute in integers."""
+    return recipe.calibrated or recipe.method == "qat"
 
 
 def _kept(job: Job, subject: str) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ behind a DequantizeLinear may still run in float, without a word. The type of a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import onnx
 
 from harness.errors import CandidateError, ToolchainError
+from harness.quantize import mixed
 from harness.quantize.trt import COMPUTE, DEQUANTIZE, QUANTIZE, RECURRENT
 from harness.targets.base import Evidence, Node, Placement
 
@@ -25,6 +26,7 @@ DTYPES = {
     "BOOL": "bool",
 }  # fmt: skip
 WIDER = {"int8": ("float32", "float16", "bfloat16"), "fp16": ("float32",), "fp32": ()}
+FLOATS = WIDER["int8"]
 KERNELS = ("conv", "correlation", "gemm", "matmul", "matrixmultiply", "fullyconnected")  # parts of a kernel's LayerType
 GENERATED = ("kgen", "pointwise", "foreignnode", "myelin")  # fused by a code generator: computing, or gluing, or both
 BETWEEN = (QUANTIZE, DEQUANTIZE, "Cast")
@@ -145,6 +147,27 @@ def placement(layers: Sequence[Layer], graph: Graph, asked: str, heard: Heard, s
     )
     partitions = sum(1 for _ in groupby(node.where for node in nodes))
     return Placement(nodes, heard.evidence, partitions, heard.source)
+
+
+def keeping(placed: Placement, kept: Collection[str], graph: Graph, subject: str) -> Placement:
+    """Nodes that ``keep_float`` names, and the copies that lead to and from them, asked for instead of fallen back.
+
+    Raises ToolchainError where TensorRT computes one of them in int8 all the same.
+    """
+    if not kept:
+        return placed
+    floats = {node.name for node in placed.nodes if node.dtype in FLOATS}
+    mixed.require_float([name for name in kept if graph.ops.get(name) in COMPUTE], floats, subject)
+    nodes = []
+    for node in placed.nodes:
+        if node.fallback and node.name in kept and node.dtype in FLOATS:
+            nodes.append(replace(node, fallback=False, reason="keep_float asks for it"))
+        elif node.fallback and node.op == "Reformat":
+            reason = f"{node.reason}: it leads to or from a layer that keep_float keeps"
+            nodes.append(replace(node, fallback=False, reason=reason))
+        else:
+            nodes.append(node)
+    return replace(placed, nodes=tuple(nodes))
 
 
 def _kernels(name: str, layers: Sequence[Layer], heard: Heard) -> list[Layer]:

@@ -25,7 +25,6 @@ from augment import augment
 from network import CommandNet, export_onnx, export_tflite, folded
 
 from harness.audio.frontend import FrontEnd
-from harness.audio.synth import build_training
 
 HERE = Path(__file__).resolve().parent
 SEED = 20
@@ -51,14 +50,21 @@ def main() -> None:
     toml = tomllib.loads((HERE / "model.toml").read_text(encoding="utf-8"))
     frontend = FrontEnd(**toml["frontend"])
     if not (arguments.speech / "manifest.tsv").exists():
+        from harness.audio.synth import build_training
+
         build_training(arguments.speech)
     names = toml["candidate"]["labels"]
-    with (arguments.speech / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    labels = np.array([names.index(row["label"]) for row in rows])
-    heard = np.repeat(np.arange(len(rows)), [NATURAL_TIMES if is_natural(row) else 1 for row in rows])
+    rows, labels, heard = read_manifest(arguments.speech, names)
     network = fit(load_features(arguments.speech, rows, frontend), labels, heard, len(names))
     export(network, frontend)
+
+
+def read_manifest(speech: Path, names: list[str]) -> tuple[list[dict[str, str]], Labels, Labels]:
+    """The training clips, the label of each, and their places as often as an epoch hears them."""
+    with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    labels = np.array([names.index(row["label"]) for row in rows])
+    return rows, labels, np.repeat(np.arange(len(rows)), [NATURAL_TIMES if is_natural(row) else 1 for row in rows])
 
 
 def is_natural(row: dict[str, str]) -> bool:

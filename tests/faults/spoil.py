@@ -6,12 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import soundfile
-from ai_edge_litert import schema_py_generated as schema
 
-from tests.faults.surgery import dead_giant, imbalance
+from tests.faults.surgery import dead_giant, imbalance, put_tflite_weights, rewrite_tflite, tflite_weights
 from tests.house import RECIPE, SHIPPED, edit, read_manifest, write_manifest
 
 LITERT = RECIPE.replace("onnxruntime", "litert").replace('"int8"', '"litert-int8"', 1)
@@ -79,11 +77,7 @@ def litert(house: Path, change: Callable[[Any], None]) -> None:
     """The host's recipe by LiteRT instead, from a .tflite that ``change`` has been at."""
     edit(model(house) / "model.toml", RECIPE, LITERT)
     edit(model(house) / "model.toml", 'model = "model.onnx"\n', 'model = "model.onnx"\ntflite = "model.tflite"\n')
-    content = schema.ModelT.InitFromObj(schema.Model.GetRootAs((SHIPPED / "model.tflite").read_bytes()))
-    change(content)
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(content.Pack(builder), b"TFL3")
-    (model(house) / "model.tflite").write_bytes(bytes(builder.Output()))
+    rewrite_tflite(SHIPPED / "model.tflite", model(house) / "model.tflite", change)
 
 
 def swapped_kernel(house: Path) -> None:
@@ -119,7 +113,5 @@ def imbalanced_tflite(house: Path) -> None:
 
 
 def weights(content: Any, place: int, change: Callable[[Any], Any], which: int = 1) -> None:
-    graph = content.subgraphs[0]
-    buffer = content.buffers[graph.tensors[graph.operators[place].inputs[which]].buffer]
-    values = np.frombuffer(bytes(buffer.data), np.float32)
-    buffer.data = np.frombuffer(np.ascontiguousarray(change(values), np.float32).tobytes(), np.uint8)
+    op = content.subgraphs[0].operators[place]
+    put_tflite_weights(content, op, which, change(tflite_weights(content, op, which)))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 import onnx
+from ai_edge_litert import schema_py_generated as schema
 from onnx import numpy_helper
 
+WEIGHTED = (
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+)
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
@@ -36,6 +45,50 @@ def imbalance(source: Path, path: Path, *, k: float, seed: int, only: int | None
         tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def imbalance_tflite(source: Path, path: Path, *, k: float, seed: int) -> Path:
+    """As :func:`imbalance`, of a .tflite that is a chain: LiteRT keeps a depthwise kernel's channels last."""
+    random = np.random.default_rng(seed)
+
+    def scale(content: Any) -> None:
+        weighted = [op for op in content.subgraphs[0].operators if _kind(content, op) in WEIGHTED]
+        for before, after in pairwise(weighted):
+            depthwise = _kind(content, before) == schema.BuiltinOperator.DEPTHWISE_CONV_2D
+            channels = len(tflite_weights(content, before, 2))
+            factors = (k ** random.uniform(-1, 1, channels)).astype(np.float32)
+            kernel = tflite_weights(content, before, 1).reshape((-1, channels) if depthwise else (channels, -1))
+            put_tflite_weights(content, before, 1, kernel * (factors if depthwise else factors[:, None]))
+            put_tflite_weights(content, before, 2, tflite_weights(content, before, 2) * factors)
+            put_tflite_weights(content, after, 1, tflite_weights(content, after, 1).reshape(-1, channels) / factors)
+
+    return rewrite_tflite(source, path, scale)
+
+
+def rewrite_tflite(source: Path, path: Path, change: Callable[[Any], None]) -> Path:
+    """A copy that ``change`` has been at."""
+    content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes()))
+    change(content)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(content.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def tflite_weights(content: Any, op: Any, which: int) -> npt.NDArray[np.float32]:
+    """An operator's constant input, flat."""
+    graph = content.subgraphs[0]
+    return np.frombuffer(bytes(content.buffers[graph.tensors[op.inputs[which]].buffer].data), np.float32)
+
+
+def put_tflite_weights(content: Any, op: Any, which: int, values: npt.NDArray[Any]) -> None:
+    buffer = content.buffers[content.subgraphs[0].tensors[op.inputs[which]].buffer]
+    buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
+
+
+def _kind(content: Any, op: Any) -> int:
+    code = content.operatorCodes[op.opcodeIndex]
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def dead_giant(source: Path, path: Path, *, layers: int, factor: float) -> Path:

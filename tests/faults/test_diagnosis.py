@@ -17,6 +17,7 @@ from harness.candidate import find_candidates
 from harness.diagnose import Diagnosis, diagnose
 from harness.run import Run
 from harness.targets import registry as targets
+from harness.targets.toolchain import installed
 from tests.diagnose import toy
 from tests.faults.spoil import (
     another_band,
@@ -34,8 +35,10 @@ from tests.faults.spoil import (
     swapped_labels,
     turned_down,
 )
+from tests.faults.surgery import imbalance_tflite
 from tests.faults.test_faults import set_output_bias
-from tests.house import RECIPE, accept_golden, edit, make_house
+from tests.house import RECIPE, RK3588, SHIPPED, accept_golden, edit, make_house
+from tests.qat import QAT, lay_trained
 
 NEEDED = 9  # of every ten faults
 FAULTY = '\n[[recipe]]\ntarget = "faulty"\nname = "{}"\nprecision = "{}"\n'
@@ -177,3 +180,44 @@ def test_noise_that_all_layers_share_is_laid_on_none_of_them(healthy: Path, cach
     assert "layers" not in {cause.kind for cause in found.causes}
     assert found.word == "precision"
     assert found.causes[0].what.startswith("8 bits are too few for most of its layers alike")
+
+
+def test_litert_names_the_layers_of_unequal_channels(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    litert(house, lambda content: None)
+    imbalance_tflite(SHIPPED / "model.tflite", model(house) / "model.tflite", k=8, seed=13)
+    found = diagnosed(house, cache, failed=True)
+    assert found.word == "layers"
+    cause = found.causes[0]
+    assert "channels of" in cause.what  # they differ
+    named = [each for each in cause.evidence if "dB against float" in each]
+    assert len(named) == len(cause.layers) >= 3
+
+
+@pytest.mark.skipif(
+    installed("rk3588") is None,
+    reason="the rk3588 toolchain is not installed here; run: voxgate toolchain install rk3588",
+)
+def test_rknns_own_analysis_names_the_layers_of_unequal_channels(cache: Path, tmp_path: Path) -> None:
+    house = make_house(tmp_path / "house", accents=("de", "sv"), speakers=2, recipes=RK3588)
+    imbalanced(house)
+    accept_golden(house, cache, tmp_path / "records")
+    found = diagnosed(house, cache, failed=True)
+    assert found.word == "layers"
+    [told] = [trial for trial in found.trials if "own analysis" in trial.name]
+    assert told.note.startswith("worst alone: /body/")
+    assert {
+        each.split(": ")[0].removeprefix("output of ") for each in found.causes[0].evidence if "own analysis" in each
+    } == set(found.causes[0].layers)
+
+
+def test_of_trained_weights_training_is_told_from_quantization(healthy: Path, cache: Path, tmp_path: Path) -> None:
+    house = Path(shutil.copytree(healthy, tmp_path / "house"))
+    edit(model(house) / "model.toml", RECIPE, QAT.format("host", 'runtime = "onnxruntime"\n'))
+    lay_trained(model(house))  # its float is the shipped one, so that training changed nothing in float
+    found = diagnosed(house, cache, failed=True)
+    [trained] = [stage for stage in found.stages if stage.name == "float trained as long"]
+    [judged] = [stage for stage in found.stages if stage.name.startswith("host/qat")]
+    assert trained.sqnr > 100 > judged.sqnr
+    assert any("these are trained ones" in each for each in found.left_out)
+    assert found.word == "not told apart"

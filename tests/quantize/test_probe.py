@@ -14,7 +14,7 @@ from harness.diagnose.probe import Variant
 from harness.errors import ToolchainError
 from harness.quantize import probe as probes
 from harness.recipe import Recipe
-from tests.faults.surgery import imbalance
+from tests.faults.surgery import imbalance, imbalance_tflite
 from tests.house import SHIPPED
 
 RANDOM = np.random.default_rng(0)
@@ -58,6 +58,21 @@ def test_unequal_channels_and_the_sqnr_of_layers_are_seen(tmp_path: Path) -> Non
         sqnr.append(probes.layer_sqnr(prepared, int8, WINDOWS, found))
     assert spreads[0].keys() == spreads[1].keys()
     assert len(spreads[0]) == 9  # every convolution's output; the head's has no channels
+    assert max(spreads[0].values()) < 20 < min(spreads[1].values())
+    assert np.mean(list(sqnr[0].values())) > np.mean(list(sqnr[1].values())) + 6
+
+
+def test_a_tflites_unequal_channels_and_its_layers_sqnr_are_seen(tmp_path: Path) -> None:
+    unequal = imbalance_tflite(SHIPPED / "model.tflite", tmp_path / "model.tflite", k=8, seed=13)
+    spreads, sqnr = [], []
+    for source in (SHIPPED / "model.tflite", unequal):
+        found = probes.layers(source)
+        int8 = probes.quantized(source, tmp_path / "int8.tflite", WINDOWS, LITERT, ())
+        spreads.append(probes.spreads(source, WINDOWS, found))
+        sqnr.append(probes.layer_sqnr(source, int8, WINDOWS, found))
+    assert np.abs(_run(unequal, WINDOWS) - _run(SHIPPED / "model.tflite", WINDOWS)).max() < 1e-3  # float says the same
+    assert spreads[0].keys() == spreads[1].keys()
+    assert sum(name in spreads[0] for name in sqnr[0]) == 9  # every convolution
     assert max(spreads[0].values()) < 20 < min(spreads[1].values())
     assert np.mean(list(sqnr[0].values())) > np.mean(list(sqnr[1].values())) + 6
 

@@ -21,8 +21,8 @@ from tests.targets.models import Graph, ds_cnn, gru, recurrent, transposed
 WINDOWS = np.random.default_rng(1).standard_normal((16, 49, 10)).astype(np.float32)
 
 
-def recipe(precision: str = "int8") -> Recipe:
-    return Recipe.model_validate({"target": "jetson", "name": "this", "precision": precision})
+def recipe(precision: str = "int8", **settings: object) -> Recipe:
+    return Recipe.model_validate({"target": "jetson", "name": "this", "precision": precision, **settings})
 
 
 def prepared(write: Callable[[Path], Path], folder: Path, precision: str = "int8") -> onnx.GraphProto:
@@ -105,6 +105,18 @@ def test_a_model_that_comes_quantized_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     trt.prepare(tmp_path / "model.onnx", tmp_path / "again", WINDOWS[:0], recipe())
     np.testing.assert_array_equal(outputs(tmp_path / "again" / "model.onnx"), outputs(tmp_path / "model.onnx"))
+
+
+def test_layers_that_stay_in_float_have_their_qdq_left_out(tmp_path: Path) -> None:
+    source = ds_cnn(tmp_path / "source.onnx")
+    asked = recipe(keep_float=["point1.conv"])
+    trt.prepare(source, tmp_path, WINDOWS, asked)
+    plain, quantized = onnx.load(source).graph, onnx.load(tmp_path / "model.onnx").graph
+    assert trt.faults(plain, quantized, ["point1.conv"]) == []
+    constants = {tensor.name for tensor in quantized.initializer}
+    assert node_of(quantized, "point1.conv").input[1] in constants  # its weights are read as they are
+    assert "Conv point1.conv reads" in " ".join(trt.faults(plain, quantized))  # not asked for, it is a fault
+    assert "Conv stem.conv is quantized, though keep_float names it" in trt.faults(plain, quantized, ["stem.conv"])
 
 
 def test_int8_without_calibration_is_refused(tmp_path: Path) -> None:

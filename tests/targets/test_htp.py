@@ -39,6 +39,7 @@ def features() -> Features:
         (recipe("fp16", soc="SM8450"), r"SM8450 \(v69\) has no exact float"),
         (recipe("fp16", activation_bits=16), "activation_bits is of int8; remove it"),
         (recipe(calibration={"algorithm": "entropy"}), "no entropy calibration.*one of minmax, percentile"),
+        (recipe(soc="QCS6490", keep_float=["logits"]), "no exact float to keep layers in.*SM8550"),
         (recipe(soc="21"), r"Hexagon V66.*target = \"rb5\""),
         (recipe(soc="SM8150"), "knows no HTP"),
         (recipe(soc="SM8551"), "did you mean 'SM8550'"),

@@ -45,6 +45,21 @@ def test_it_gets_less_exact_from_fp16_to_a16w8_to_a8w8(tmp_path: Path, features:
 
 
 @real
+def test_a_layer_stays_in_float_where_it_is_asked_for(tmp_path: Path, features: Features) -> None:
+    """The last one; a lone convolution between quantized ones onnxruntime quantizes anew, which is an error."""
+    candidate = make_candidate(tmp_path)
+    artifact = built(candidate, recipe(keep_float=["logits"]), features)
+    assert artifact.placement.fallbacks == ()
+    [kept] = [node for node in artifact.placement.nodes if node.reason == "keep_float asks for it"]
+    assert (kept.name, kept.dtype) == ("logits", "float32")
+    expected = float_logits(candidate, features)
+    assert np.abs(outputs(artifact, features) - expected).max() < 0.1 * np.abs(expected).max()
+    (tmp_path / "lone").mkdir()
+    with pytest.raises(ToolchainError, match=r"keep_float names point0\.conv.*computes in integers all the same"):
+        built(make_candidate(tmp_path / "lone"), recipe(keep_float=["point0.conv"]), features)
+
+
+@real
 def test_a_chip_with_a_v68(tmp_path: Path, features: Features) -> None:
     candidate = make_candidate(tmp_path)
     artifact = built(candidate, recipe(soc="QCS6490", calibration={"algorithm": "percentile"}), features)

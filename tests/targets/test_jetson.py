@@ -19,7 +19,7 @@ import pytest
 from harness.boards import tegra
 from harness.build import artifact_key
 from harness.candidate import Candidate, load
-from harness.errors import NotMeasured, ToolchainError, Unsupported
+from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
 from harness.quantize import ptq, trt
 from harness.recipe import Recipe
 from harness.targets import toolchain
@@ -160,6 +160,23 @@ def test_a_real_compile_computes_in_the_type_asked_for(
     exact = np.concatenate([session.run(None, {"features": window[None, None]})[0] for window in features])
     far = np.abs(outputs - exact).max()
     assert far == 0 if precision == "fp32" else 0 < far < 0.2 * exact.std()
+
+
+@real
+def test_a_layer_stays_in_float_where_it_is_asked_for(tmp_path: Path, features: Features) -> None:
+    candidate = make_candidate(tmp_path, ds_cnn)
+    artifact = built(candidate, recipe(keep_float=["point1.conv"]), features)
+    assert not artifact.placement.fallbacks
+    told = {node.name: node for node in artifact.placement.nodes}
+    assert (told["point1.conv"].dtype, told["point1.conv"].reason) == ("float32", "keep_float asks for it")
+    assert told["stem.conv"].dtype == "int8"
+    assert "point1.conv" in Jetson().layers(candidate, recipe())
+
+
+@pytest.mark.parametrize("asked", [recipe(keep_float=["point9.conv"]), recipe(keep_float=["*"], runtime="onnxruntime")])
+def test_a_layer_that_cannot_be_kept_is_refused(tmp_path: Path, asked: Recipe) -> None:
+    with pytest.raises((CandidateError, Unsupported), match="keep_float"):
+        Jetson().check(make_candidate(tmp_path), asked)
 
 
 @real

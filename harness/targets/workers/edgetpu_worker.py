@@ -30,6 +30,8 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     steps: dict[str, float] = {}
     if request["calibration"] is None:
         shutil.copyfile(request["float"], file)
+        if request["recipe"]["method"] == "qat":
+            tflite_file.inline(file)
     else:
         steps = quantize(request, folder, file)
     model = tflite_file.read(file)
@@ -37,7 +39,7 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     placed = zip(model.ops, placement.nodes, strict=True)
     weights = edgetpu_map.parameters(op for op, node in placed if node.where == edgetpu_map.TPU)
     held: dict[str, int] = {}
-    if request["compiler"] and steps:
+    if request["compiler"] and request["recipe"]["precision"] == "int8":
         placement, held = compiled(Path(request["compiler"]), file, folder)
         weights = sum(held.values())
     elif weights > edgetpu_map.ON_CHIP:

@@ -27,7 +27,7 @@ def build(request: dict[str, Any], _: Path) -> dict[str, Any]:
         calibration = np.load(request["calibration"], allow_pickle=False)
         quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
         quantize(source, file, calibration, recipe)
-    elif recipe.precision != "fp32":
+    elif recipe.precision != "fp32" and recipe.method != "qat":
         (ptq.quantize_tflite_weights if litert else ptq.quantize_onnx_dynamic)(source, file, recipe)
     named = ptq.kept_ops(source, recipe) if litert else ptq.kept_nodes(source, recipe)
     if litert:

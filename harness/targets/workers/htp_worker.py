@@ -70,6 +70,7 @@ def quantize(request: dict[str, Any], folder: Path) -> Path:
         per_channel=request["per_channel"],
         activation_symmetric=request["symmetric"],
         calibration_providers=["CPUExecutionProvider"],
+        nodes_to_exclude=request["keep_float"],
     )
     quantize_model(source, quantized, config)
     prepared.unlink(missing_ok=True)
@@ -89,7 +90,7 @@ def session_options(request: dict[str, Any], **more: str) -> Any:
         "soc_model": str(request["soc_model"]),
         "offload_graph_io_quantization": "0",  # else Q and DQ of input and output run on the CPU
         "htp_graph_finalization_optimization_mode": "3",
-        "enable_htp_fp16_precision": "0" if request["quantize"] else "1",
+        "enable_htp_fp16_precision": "1" if request["floats"] or request["keep_float"] else "0",
         **more,
     }
     options.add_provider_for_devices(devices, provider)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -117,6 +118,24 @@ def simulate(rknn: Any, inputs: Path, output: Path) -> None:
     np.save(output, np.stack(rows))
 
 
+def analyse(rknn: Any, inputs: Path, folder: Path) -> list[dict[str, float]]:
+    """The toolkit's own comparison of every layer with float, a window at a time: analysis-<window>.txt in ``folder``.
+
+    Returns each window's layers with the Euclidean norm of their float outputs, which turns its errors into ratios.
+    """
+    norms = []
+    for index, window in enumerate(np.load(inputs, allow_pickle=False)):
+        np.save("window.npy", window[None])
+        snapshot = Path(f"snapshot-{index}")
+        check(rknn.accuracy_analysis(inputs=["window.npy"], output_dir=str(snapshot)), "accuracy_analysis")
+        (folder / f"analysis-{index}.txt").write_text((snapshot / "error_analysis.txt").read_text())
+        rows = (line.split() for line in (snapshot / "map_name_to_file.txt").read_text().splitlines()[2:])
+        files = {row[0]: snapshot / "golden" / row[1] for row in rows if len(row) == 2}
+        norms.append({name: float(np.linalg.norm(np.loadtxt(path))) for name, path in files.items() if path.is_file()})
+        shutil.rmtree(snapshot)
+    return norms
+
+
 def main(folder: Path) -> None:
     write_lines_whole()
     request = json.loads((folder / "request.json").read_text())
@@ -126,6 +145,8 @@ def main(folder: Path) -> None:
         result: dict[str, Any] = {"ok": True, "build_s": time.monotonic() - started}
         if request.get("export"):
             check(rknn.export_rknn(str(folder / request["export"])), "export_rknn")
+        if request.get("analyse"):
+            result["norms"] = analyse(rknn, folder / request["analyse"], folder)
         if request.get("inputs"):
             started = time.monotonic()
             simulate(rknn, folder / request["inputs"], folder / request["outputs"])

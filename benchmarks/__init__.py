@@ -1,0 +1,1 @@
+"""Figures of the documentation that take minutes, each by a command that makes them anew."""
