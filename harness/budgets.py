@@ -46,6 +46,16 @@ class LatencyBudget(Strict):
     p99: float | None = Field(None, gt=0)
 
 
+class WakewordBudget(Strict):
+    """Limits of a wake word. ``slices`` of misses are those of ``Since``: words of recordings and of synthetic speech
+    are judged by the same limits, each by itself.
+    """
+
+    frr: Since = Since()  # percent of words missed, at the candidate's threshold
+    false_accepts_per_hour: float | None = Field(None, gt=0)  # upper bound, events with a refractory period
+    delay_ms: LatencyBudget = LatencyBudget()  # from the end of a word to its detection
+
+
 class Budgets(Strict):
     """What a build must keep. Units stand in the field names or beside them."""
 
@@ -58,6 +68,7 @@ class Budgets(Strict):
     latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
     end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
+    wakeword: WakewordBudget = WakewordBudget()
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
     layers: int | None = Field(None, gt=0)
     file_kib: float | None = Field(None, gt=0)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from harness.audio.frontend import FrontEnd
-from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, layered
+from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, WakewordBudget, layered
 from harness.errors import CandidateError, nearest
 from harness.recipe import Allow, Calibration, Recipe
 from harness.strict import MAX_TOML, Strict, faults
@@ -59,7 +59,20 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-MODELS = (ModelToml, KeywordHead, Recipe, Calibration, Allow, Floor, Since, Margins, LatencyBudget, Budgets, FrontEnd)
+MODELS = (
+    ModelToml,
+    KeywordHead,
+    Recipe,
+    Calibration,
+    Allow,
+    Floor,
+    Since,
+    Margins,
+    LatencyBudget,
+    WakewordBudget,
+    Budgets,
+    FrontEnd,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,18 @@ def clustered_mean(
     return Estimate(value, low, high, len(values), clips, clusters, method, error)
 
 
+def poisson(events: int, exposure: float, confidence: float) -> tuple[float, float]:
+    """Exact one-sided bounds of a rate: ``events`` seen over ``exposure`` hours (or anything else).
+
+    Garwood, Biometrika 28 (1936): half the chi-square quantiles of 2k and 2k + 2 degrees of freedom. No event
+    in three hours still allows one an hour.
+    """
+    if exposure <= 0:
+        return 0.0, math.inf
+    low = float(stats.chi2.ppf(1 - confidence, 2 * events)) / 2 if events else 0.0
+    return low / exposure, float(stats.chi2.ppf(confidence, 2 * events + 2)) / 2 / exposure
+
+
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """``a`` less ``b``, each estimated by itself, with bounds recovered from theirs.
 

@@ -56,7 +56,7 @@ class Corpus:
     @property
     def digest(self) -> str:
         """Digest of rate, ids, labels, speakers, accents, splits and audio; the order is no part."""
-        rows = [(c.id, c.label, c.speaker, c.accent, c.split, _audio_sha(c)) for c in self.clips]
+        rows = [(c.id, c.label, c.speaker, c.accent, c.split, audio_sha(c)) for c in self.clips]
         return digest("corpus", self.sample_rate, sorted(rows))
 
 
@@ -161,7 +161,7 @@ def _data_root(head: Head, house: Path, data: Path | None) -> Path:
     return root
 
 
-def _audio_sha(clip: Clip) -> str:
+def audio_sha(clip: Clip) -> str:
     """The manifest's own sha256, else one of the file's bytes."""
     if clip.sha256 is not None:
         return clip.sha256
