@@ -141,7 +141,7 @@ class Stream:
         room = ROOMS[str(scene.ambience.room)]
         rate = self.sample_rate
         bank = cached_bank(room, rate, self.cache) if self.cache else make_bank(room, rate)
-        return bank.responses[scene.seed % len(bank.responses)]
+        return np.asarray(bank.responses[scene.seed % len(bank.responses)], np.float32)
 
 
 def sources(corpus: Corpus, split: Split = "test") -> list[Source]:
