@@ -116,6 +116,22 @@ def poisson(events: int, exposure: float, confidence: float) -> tuple[float, flo
     return low / exposure, float(stats.chi2.ppf(confidence, 2 * events + 2)) / 2 / exposure
 
 
+def no_tighter(estimate: Estimate, confidence: float) -> Estimate:
+    """A share whose bounds over speakers are at least as wide as the exact ones of as many independent clips.
+
+    Events that chance spread evenly over speakers would else seem known to a hair. Exact bounds: Clopper and
+    Pearson, Biometrika 26 (1934).
+    """
+    clips, value = estimate.clips, estimate.value
+    if not clips or not math.isfinite(value):
+        return estimate
+    events = value * clips
+    low = float(stats.beta.ppf(1 - confidence, events, clips - events + 1)) if events > 0 else 0.0
+    high = float(stats.beta.ppf(confidence, events + 1, clips - events)) if events < clips else 1.0
+    error = max(estimate.error, math.sqrt(value * (1 - value) / clips))
+    return replace(estimate, low=min(estimate.low, low), high=max(estimate.high, high), error=error)
+
+
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """``a`` less ``b``, each estimated by itself, with bounds recovered from theirs.
 

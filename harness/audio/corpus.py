@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.audio.clip import Clip, Split, Wave, fit, read_clip
 from harness.audio.layouts import LAYOUTS, Layout
+from harness.audio.packages import package
 from harness.cache import digest
 from harness.errors import CorpusError, Unsupported, nearest
 
@@ -72,11 +73,12 @@ class Head(BaseModel):
 
     name: str
     description: str = ""
-    layout: Literal["manifest", "table", "speech_commands", "audiomnist", "fsdd"] = "manifest"
+    layout: Literal["manifest", "table", "speech_commands", "audiomnist", "fsdd", "stamps"] = "manifest"
     sample_rate: int = Field(16000, ge=4000, le=48000)
     licence: str = ""
     real: bool = False
     data: str | None = None
+    package: str | None = None  # of Debian, that holds the audio
     manifest: str | None = None
     columns: dict[str, str] = {}
     builder: int | None = None  # of a synthetic corpus: the version of what made it
@@ -108,7 +110,7 @@ def load_corpus(name: str, house: Path, data: Path | None = None) -> Corpus:
     folder = (house / "corpora" / name).resolve()
     description = _read_toml(folder / "corpus.toml")
     head = description.corpus
-    root = _data_root(head, house, data) if head.data else folder
+    root = _data_root(head, house, data) if head.data else package(head.package) if head.package else folder
     layout = Layout(name, folder, root, head.manifest, head.columns)
     clips, groups = LAYOUTS[head.layout](layout)
     stated = {accent: value.group for accent, value in description.accents.items()}

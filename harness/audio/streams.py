@@ -42,9 +42,10 @@ KEPT = 256  # clips at hand while rendering
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A clip that may be laid into streams, with the rate of its corpus and whether it is a recording."""
+    """A clip that may be laid into streams, with its corpus, that one's rate, and whether it is a recording."""
 
     clip: Clip
+    corpus: str
     sample_rate: int
     real: bool
 
@@ -141,13 +142,13 @@ class Stream:
         room = ROOMS[str(scene.ambience.room)]
         rate = self.sample_rate
         bank = cached_bank(room, rate, self.cache) if self.cache else make_bank(room, rate)
-        return bank.responses[scene.seed % len(bank.responses)]
+        return np.asarray(bank.responses[scene.seed % len(bank.responses)], np.float32)
 
 
 def sources(corpus: Corpus, split: Split = "test") -> list[Source]:
     """What a corpus has to lay into streams: the clips of one split, without those of mere room tone."""
     clips = corpus.split(split).clips
-    return [Source(clip, corpus.sample_rate, corpus.real) for clip in clips if clip.label != SILENCE]
+    return [Source(clip, corpus.name, corpus.sample_rate, corpus.real) for clip in clips if clip.label != SILENCE]
 
 
 def lay(
@@ -163,8 +164,8 @@ def lay(
 ) -> Stream:
     """Plan a stream: ``words`` utterances of ``word`` among everything else that ``spoken`` holds.
 
-    Every clip is heard once before any is heard again. Raises CorpusError where recordings and synthetic speech
-    are mixed, where nobody says the word, or where so many words do not fit into the hours.
+    Corpora are heard equally often, and each of a corpus' clips once before any of them again. Raises
+    CorpusError where recordings and synthetic speech are mixed, where nobody says the word, or where so many words do not fit into the hours.
     """
     if len({source.real for source in spoken}) > 1:
         raise CorpusError(f"a stream of {word!r} mixes recordings and synthetic speech; lay one stream of each.")
@@ -184,19 +185,21 @@ def lay(
 
 
 class _Turns:
-    """Sources in a random order, each once before any again."""
+    """Sources by lot: every corpus as often as the others, each of its clips once before any again."""
 
     def __init__(self, items: Sequence[Source], own: np.random.Generator) -> None:
-        self._items, self._own = items, own
-        self._order: list[int] = []
+        self._own = own
+        self._corpora = [[item for item in items if item.corpus == name] for name in sorted({i.corpus for i in items})]
+        self._orders: list[list[int]] = [[] for _ in self._corpora]
 
     def __bool__(self) -> bool:
-        return bool(self._items)
+        return bool(self._corpora)
 
     def next(self) -> Source:
-        if not self._order:
-            self._order = self._own.permutation(len(self._items)).tolist()
-        return self._items[self._order.pop()]
+        which = int(self._own.integers(len(self._corpora)))
+        if not self._orders[which]:
+            self._orders[which] = self._own.permutation(len(self._corpora[which])).tolist()
+        return self._corpora[which][self._orders[which].pop()]
 
 
 def _scene(

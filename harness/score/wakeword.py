@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.audio.truth import Truth
-from harness.interval import Estimate, poisson, share
+from harness.interval import Estimate, no_tighter, poisson, share
 from harness.score.slices import Slice
 
 Scores = npt.NDArray[np.float32]
@@ -66,7 +66,7 @@ def detections(trace: Trace, threshold: float, refractory_s: float) -> Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Detections of one stream held against its truth. ``delays_s`` ``(words,)`` is NaN for a missed word.
+    """Detections of one stream, ``fired_s``, held against its truth. ``delays_s`` ``(words,)`` is NaN where missed.
 
     A detection belongs to a word from its begin until LATE_S after its end. The first is a hit, others are
     ``repeats``; those that belong to no word are ``false_s``. ``negative_s`` is the time in which there could be
@@ -74,6 +74,7 @@ class Tally:
     """
 
     words: tuple[Truth, ...]
+    fired_s: Seconds
     delays_s: Seconds
     false_s: Seconds
     repeats_s: Seconds
@@ -100,7 +101,13 @@ def tally(fired_s: Seconds, trace: Trace, late_s: float = LATE_S) -> Tally:
             (repeats if near else false).append(time)
     covered = sum(word.end_s + late_s - word.start_s for word in words)
     return Tally(
-        tuple(words), delays, np.array(false), np.array(repeats), max(0.0, trace.seconds - covered), trace.real
+        tuple(words),
+        np.sort(fired_s),
+        delays,
+        np.array(false),
+        np.array(repeats),
+        max(0.0, trace.seconds - covered),
+        trace.real,
     )
 
 
@@ -140,13 +147,14 @@ class Point:
         return found
 
     def frr(self, confidence: float, seed: int = 0, part: Slice | None = None) -> Estimate:
-        """Share of words missed, with bounds over speakers."""
+        """Share of words missed, with bounds over speakers, no tighter than if all words were independent."""
         words = [word for each in self.tallies for word in each.words]
         missed = np.concatenate([np.isnan(each.delays_s) for each in self.tallies] or [np.zeros(0)])
         mask = np.array([part is None or _within(word, part) for word in words], bool)
         _, speaker = np.unique([word.speaker for word in words], return_inverse=True)
         clips = len({word.clip for word, inside in zip(words, mask, strict=True) if inside})
-        return share(missed[mask].astype(np.float64), speaker[mask].astype(np.intp), clips, confidence, seed)
+        found = share(missed[mask].astype(np.float64), speaker[mask].astype(np.intp), clips, confidence, seed)
+        return no_tighter(found, confidence)
 
     def rate(self, confidence: float) -> Estimate:
         """False accepts per hour with exact Poisson bounds; ``n`` counts events."""
