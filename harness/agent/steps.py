@@ -44,9 +44,7 @@ class _Onnx(Step):
     def __init__(self, file: Path, states: Mapping[str, str]) -> None:
         import onnxruntime
 
-        self._session = onnxruntime.InferenceSession(
-            str(file), session_options(), providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(str(file), session_options(), providers=["CPUExecutionProvider"])
         inputs = {value.name: value for value in self._session.get_inputs()}
         self._shapes = {name: inputs.pop(name).shape for name in states}
         ((self._name, feed),) = inputs.items()
