@@ -42,7 +42,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     for name in ("model.onnx", "model.tflite", "whole.onnx", "model.toml"):
         (folder / name).write_bytes((CHECKOUT / "models" / "computer" / name).read_bytes())
     edit(folder / "model.toml", "hours = 2.0", "hours = 0.05")
-    edit(folder / "model.toml", "words = 96", "words = 4")
+    edit(folder / "model.toml", "words = 180", "words = 4")
     edit(folder / "model.toml", "hours = 3.0", "hours = 0.05")
     edit(folder / "model.toml", "words = 300", "words = 4")
     candidate = load(folder, house)

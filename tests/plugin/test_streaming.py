@@ -59,7 +59,7 @@ words = 12
 seed = 3
 
 [budgets.wakeword]
-false_accepts_per_hour = 60.0
+false_accepts_per_hour = 80.0
 """
 
 
