@@ -70,6 +70,7 @@ class Budgets(Strict):
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
     wakeword: WakewordBudget = WakewordBudget()
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
+    frontend: float | None = Field(None, gt=0)  # largest RMS difference of a bin between host and board
     layers: int | None = Field(None, gt=0)
     file_kib: float | None = Field(None, gt=0)
     weights_kib: float | None = Field(None, gt=0)

@@ -33,6 +33,7 @@ class Head(Strict):
     corpus: str
     unseen_accents: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()  # empty: every condition of the house
+    device_features: str | None = None  # audio and what the device's own front end made of it: .safetensors
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Head:
@@ -107,6 +108,10 @@ class Candidate:
     @property
     def tflite(self) -> Path | None:
         return inside(self.folder, self.head.tflite) if self.head.tflite else None
+
+    @property
+    def device_features(self) -> Path | None:
+        return inside(self.folder, self.head.device_features) if self.head.device_features else None
 
     def budgets(self, recipe: Recipe) -> Budgets:
         """The limits for one build: general, then the target's, then the recipe's own."""
@@ -200,7 +205,7 @@ def _check(candidate: Candidate, path: Path) -> None:
     twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
-    files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
+    files = [file for file in (candidate.model, candidate.tflite, candidate.device_features) if file]
     for file in files:
         if not file.is_file():
             raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")

@@ -35,9 +35,10 @@ from harness.onnxfile import inspect
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
 from harness.recipe import Recipe
+from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
+from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress
 from harness.targets.registry import registry
 
 Value = TypeVar("Value")
@@ -153,6 +154,10 @@ class Run:
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""
         return self._once(("profile", candidate.name, recipe.id), lambda: bench.profile(self, candidate, recipe))
+
+    def frontend(self, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Evidence, str]:
+        """How far the features of host and board lie apart, with evidence and source. Raises NotMeasured."""
+        return self._once(("frontend", candidate.name, recipe.id), lambda: bench.frontend(self, candidate, recipe))
 
     def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
         """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""

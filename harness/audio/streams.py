@@ -164,8 +164,8 @@ def lay(
 ) -> Stream:
     """Plan a stream: ``words`` utterances of ``word`` among everything else that ``spoken`` holds.
 
-    Corpora are heard equally often, and each of a corpus' clips once before any of them again. Raises
-    CorpusError where recordings and synthetic speech are mixed, where nobody says the word, or where so many words do not fit into the hours.
+    Corpora are heard equally often, and each of a corpus' clips once before any of them again. Raises CorpusError
+    where recordings and synthetic speech are mixed, where nobody says the word, or where so many words do not fit.
     """
     if len({source.real for source in spoken}) > 1:
         raise CorpusError(f"a stream of {word!r} mixes recordings and synthetic speech; lay one stream of each.")

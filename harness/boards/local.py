@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import rss
 from harness.boards.runtimes import open_model
 from harness.errors import ToolchainError
@@ -29,6 +30,9 @@ class LocalBoard(Board):
             if i % EVERY == 0:
                 say(f"{artifact.candidate} {artifact.recipe.id}: {i} of {len(features)} windows run")
         return np.stack(outputs).astype(np.float32) if outputs else np.zeros((0, 0), np.float32)
+
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        return frontend.batch(audio)
 
     def open(self, artifact: Artifact) -> Infer:
         """One inference: an int8 input is quantized and an int8 output dequantized within it."""

@@ -86,7 +86,7 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown", "energy_mj", "cpu_share"):
+    if gate in ("layers", "slowdown", "energy_mj", "cpu_share", "frontend"):
         return getattr(budgets, gate) is not None
     if gate in ("latency_ms", "end_to_end_ms"):
         return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())

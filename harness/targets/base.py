@@ -170,6 +170,14 @@ class Board(ABC):
         ``features`` is ``(n, frames, bins)``; returns ``(n, labels)`` float32, dequantized.
         """
 
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        """What the board's own front end makes of ``audio`` ``(n, samples)``. Raises NotMeasured where it has none."""
+        del frontend, audio
+        raise NotMeasured(
+            f"front end: not measured: needs a board with a front end of its own, which {self.name} is not; or record "
+            "features on your device and name them as device_features in model.toml."
+        )
+
     def open(self, artifact: Artifact) -> Infer:
         """The loaded artifact as a function of one window, for timing single inferences.
 
