@@ -54,6 +54,8 @@ class WakewordBudget(Strict):
     frr: Since = Since()  # percent of words missed, at the candidate's threshold
     false_accepts_per_hour: float | None = Field(None, gt=0)  # upper bound, events with a refractory period
     delay_ms: LatencyBudget = LatencyBudget()  # from the end of a word to its detection
+    score_sqnr: float | None = None  # least dB of the float model's scores over the error of the build's
+    drift_db: float | None = Field(None, gt=0)  # most dB by which that error grows over the stream
 
 
 class Budgets(Strict):

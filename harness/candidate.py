@@ -51,9 +51,52 @@ class KeywordHead(Head):
     background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
 
 
+class WakewordHead(Head):
+    """A score a step, from audio that never ends: ``labels`` holds the one word that the score is of.
+
+    The model is a step: it takes ``frontend.frames`` frames and its state, and gives a score and its next state.
+    ``states`` names each state's input and the output it comes from; they stand in the model's order behind the
+    features and the score. ``whole`` is the same model over whole sequences, from silence: what streaming is held to.
+    An ``imported`` model is a ready .tflite that keeps its state to itself, of which nobody here has a float source.
+    """
+
+    task: Literal["wakeword"]
+    labels: tuple[str, ...] = Field(min_length=1, max_length=1)
+    states: dict[str, str] = Field({})
+    whole: str | None = None
+    imported: bool = False
+    threshold: float  # a score that reaches it wakes the device
+    refractory_s: float = Field(1.5, gt=0, le=60)  # after it has woken: deaf
+
+    @model_validator(mode="after")
+    def _state_somewhere(self) -> WakewordHead:
+        if self.imported == bool(self.states):
+            raise ValueError(
+                "a streaming step passes its state in and out: name every state as states = { input = "
+                '"output" }; only an imported .tflite, with imported = true, keeps it inside and names none'
+            )
+        if self.imported != self.model.endswith(".tflite"):
+            raise ValueError("an imported model is a ready .tflite; every other is an .onnx with its float weights")
+        if self.whole and self.imported:
+            raise ValueError("whole is a float source, which an imported model lacks")
+        return self
+
+
+class Stream(Strict):
+    """Audio to listen to: utterances of the word among all else that its corpora say."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    corpora: tuple[str, ...] = Field(min_length=1)  # recordings only, or synthetic speech only
+    hours: float = Field(gt=0, le=24)
+    words: int = Field(ge=0, le=10_000)
+    seed: int = 1
+    targets: tuple[str, ...] = ()  # whose builds hear it; empty: all
+
+
 class ModelToml(Strict):
-    candidate: KeywordHead
+    candidate: KeywordHead | WakewordHead = Field(discriminator="task")
     frontend: FrontEnd
+    stream: tuple[Stream, ...] = ()
     recipe: tuple[Recipe, ...] = Field(min_length=1)
     allow: tuple[Allow, ...] = ()
     floor: tuple[Floor, ...] = ()
@@ -63,6 +106,8 @@ class ModelToml(Strict):
 MODELS = (
     ModelToml,
     KeywordHead,
+    WakewordHead,
+    Stream,
     Recipe,
     Calibration,
     Allow,
@@ -82,8 +127,9 @@ class Candidate:
 
     folder: Path
     house: Path
-    head: KeywordHead
+    head: KeywordHead | WakewordHead
     frontend: FrontEnd
+    streams: tuple[Stream, ...]
     recipes: tuple[Recipe, ...]
     allow: tuple[Allow, ...]
     floors: tuple[Floor, ...]
@@ -112,6 +158,27 @@ class Candidate:
     @property
     def device_features(self) -> Path | None:
         return inside(self.folder, self.head.device_features) if self.head.device_features else None
+
+    @property
+    def background(self) -> tuple[str, ...]:
+        """Labels that are not keywords."""
+        return self.head.background if isinstance(self.head, KeywordHead) else ()
+
+    @property
+    def whole(self) -> Path | None:
+        """The model over whole sequences, where a streaming candidate has one."""
+        name = self.head.whole if isinstance(self.head, WakewordHead) else None
+        return inside(self.folder, name) if name else None
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Each state's input and the output it comes from; none of a model that hears windows."""
+        return self.head.states if isinstance(self.head, WakewordHead) else {}
+
+    @property
+    def imported(self) -> bool:
+        """Whether the model came ready and quantized, without a float source."""
+        return isinstance(self.head, WakewordHead) and self.head.imported
 
     def budgets(self, recipe: Recipe) -> Budgets:
         """The limits for one build: general, then the target's, then the recipe's own."""
@@ -178,6 +245,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
             house=(house or folder.parent).resolve(),
             head=parsed.candidate,
             frontend=parsed.frontend,
+            streams=parsed.stream,
             recipes=parsed.recipe,
             allow=parsed.allow,
             floors=parsed.floor,
@@ -205,7 +273,13 @@ def _check(candidate: Candidate, path: Path) -> None:
     twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
-    files = [file for file in (candidate.model, candidate.tflite, candidate.device_features) if file]
+    files = [file for file in (candidate.model, candidate.tflite, candidate.whole, candidate.device_features) if file]
+    names = [stream.name for stream in candidate.streams]
+    if (candidate.task == "wakeword") != bool(names) or len(names) != len(set(names)):
+        raise CandidateError(
+            f"{path}: a wakeword candidate is judged on streams, and no other is: declare one [[stream]] or more, each "
+            "of another name, as docs/streaming.md shows."
+        )
     for file in files:
         if not file.is_file():
             raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")

@@ -15,18 +15,19 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from harness import baseline as baselines
-from harness import bench
+from harness import bench, streaming
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.clip import write_clip
 from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.audio.streams import Stream as Planned
 from harness.baseline import Baseline
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
-from harness.candidate import Candidate
+from harness.candidate import Candidate, Stream
 from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, nearest
 from harness.golden import Golden, Provenance
@@ -38,13 +39,15 @@ from harness.recipe import Recipe
 from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress
+from harness.score.wakeword import Listening
+from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
 from harness.targets.registry import registry
 
 Value = TypeVar("Value")
 
 FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnxruntime")
 PARITY_CLIPS = 200
+CALIBRATION_STEPS = 12  # of each clip that a streaming step is calibrated with: about a word
 UNKNOWN = "unknown"
 FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
 FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
@@ -99,9 +102,10 @@ class Run:
     def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
         """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
         wanted = recipe.calibration
+        front = candidate.frontend.lasting(CALIBRATION_STEPS) if candidate.states else candidate.frontend
         return self._once(
             ("calibration", candidate.name, wanted),
-            lambda: calibrate(self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say),
+            lambda: calibrate(self.corpus(candidate), wanted, front, self.cache, self.say),
         )
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
@@ -127,6 +131,35 @@ class Run:
 
     def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))
+
+    def stream(self, candidate: Candidate, wanted: Stream) -> Planned:
+        """A stream of the candidate, planned. Raises Unsupported where its recordings are not here."""
+        key = ("stream", candidate.name, wanted.name)
+        return self._once(key, lambda: streaming.planned(self, candidate, wanted))
+
+    def heard_stream(self, candidate: Candidate, wanted: Stream) -> tuple[str, Features]:
+        """The key of a stream's features, and the features ``(steps, frames, bins)``."""
+        key = ("heard", candidate.name, wanted.name)
+        return self._once(key, lambda: streaming.features(self, candidate, self.stream(candidate, wanted), wanted.name))
+
+    def scores(self, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Scores:
+        """What the build said, one score a step of the stream."""
+        key = ("scores", candidate.name, recipe.id, wanted.name)
+        return self._once(key, lambda: streaming.scores(self, candidate, recipe, wanted))
+
+    def whole(self, candidate: Candidate, wanted: Stream) -> Scores:
+        """What the float model says of the whole stream at once. Raises Unsupported where there is no such model."""
+        return self._once(("whole", candidate.name, wanted.name), lambda: streaming.whole(self, candidate, wanted))
+
+    def listenings(self, candidate: Candidate, recipe: Recipe) -> dict[bool, Listening]:
+        """What the build said of recordings (True) and of synthetic speech (False), of those that are here."""
+        return self._once(
+            ("listenings", candidate.name, recipe.id), lambda: streaming.listenings(self, candidate, recipe)
+        )
+
+    def probe(self, candidate: Candidate, recipe: Recipe) -> streaming.Probe:
+        """Whether the build forgets one stream before it hears another."""
+        return self._once(("probe", candidate.name, recipe.id), lambda: streaming.probe(self, candidate, recipe))
 
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
@@ -231,10 +264,13 @@ class Run:
     def _load_corpus(self, candidate: Candidate) -> Corpus:
         corpus = load_corpus(candidate.head.corpus, candidate.house, self.data)
         require_audio(corpus, self.cache)
-        return relabel(corpus, candidate)
+        return corpus if candidate.streams else relabel(corpus, candidate)
 
     def _check(self, candidate: Candidate) -> None:
-        onnx = inspect(candidate.model)
+        self.floors(candidate, "both")
+        if candidate.imported:  # its own file says what it takes, and is held to that when it is built
+            return
+        onnx = inspect(candidate.model, candidate.states)
         front = candidate.frontend
         if int(np.prod(onnx.input_shape)) != front.frames * front.bins:
             raise CandidateError(
@@ -247,7 +283,6 @@ class Run:
                 f"{candidate.name}: model.toml lists {len(candidate.labels)} labels, but {candidate.model.name} "
                 f"gives {onnx.output_shape[-1]} outputs; list every label in the order of the outputs."
             )
-        self.floors(candidate, "both")
 
     def _features(self, candidate: Candidate, condition: str) -> Features:
         renditions = self.renditions(candidate, condition)
@@ -321,9 +356,9 @@ class Run:
         self.ready(candidate)
         self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
-        if recipe.calibrated:
+        if recipe.calibrated and not candidate.imported:
             chosen = self.calibration(candidate, recipe)
-            calibration = chosen.features
+            calibration = chosen.features.reshape(-1, *calibration.shape[1:])
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
         artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
         self.write(f"{candidate.name}/{recipe.id}/artifact", artifact.record())
@@ -365,7 +400,7 @@ class Run:
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
         tested = golden if recipe == FLOAT else self.outputs(candidate, recipe)
-        return compare(self.clips(candidate), candidate.labels, candidate.head.background, golden, tested)
+        return compare(self.clips(candidate), candidate.labels, candidate.background, golden, tested)
 
 
 def conditions(candidate: Candidate) -> list[str]:

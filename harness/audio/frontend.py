@@ -71,6 +71,25 @@ class FrontEnd(BaseModel):
         length, shift = self._samples_in(self.frame_length_ms), self._samples_in(self.frame_shift_ms)
         return 1 + (self.samples - length) // shift if self.samples >= length else 0
 
+    @property
+    def hop(self) -> int:
+        """Samples from one window to the next of a stream, so that their frames follow each other."""
+        return self.frames * self._samples_in(self.frame_shift_ms)
+
+    @property
+    def overlap(self) -> int:
+        """Samples that a window of a stream shares with the next."""
+        return self._samples_in(self.frame_length_ms) - self._samples_in(self.frame_shift_ms)
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from one window of a stream to the next."""
+        return self.hop / self.sample_rate
+
+    def lasting(self, steps: int) -> FrontEnd:
+        """The same front end over the frames of ``steps`` windows at once."""
+        return self.model_copy(update={"window_s": (steps * self.hop + self.overlap) / self.sample_rate})
+
     def _samples_in(self, milliseconds: float) -> int:
         """As the library counts: single precision, cut off rather than rounded."""
         return int(self.sample_rate * 0.001 * float(np.float32(milliseconds)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import rss
-from harness.boards.runtimes import open_model
+from harness.boards.runtimes import open_model, open_step
 from harness.errors import ToolchainError
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress, Scores
 
 EVERY = 2000  # windows between two lines of progress
+EVERY_STEP = 50_000
 
 
 class LocalBoard(Board):
@@ -34,9 +37,25 @@ class LocalBoard(Board):
     def features(self, frontend: FrontEnd, audio: Audio) -> Features:
         return frontend.batch(audio)
 
+    def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
+        """Raises ToolchainError where a feature is not finite, or the artifact is no such step."""
+        require_finite(artifact, features)
+        step = open_step(artifact.file, artifact.states)
+        first, scores = set(starts), np.zeros(len(features), np.float32)
+        for i, window in enumerate(features):
+            if i in first:
+                step.reset()
+            scores[i] = step(window)
+            if i % EVERY_STEP == EVERY_STEP - 1:
+                say(f"{artifact.candidate} {artifact.recipe.id}: {i + 1} of {len(features)} steps heard")
+        return scores
+
     def open(self, artifact: Artifact) -> Infer:
         """One inference: an int8 input is quantized and an int8 output dequantized within it."""
-        return open_model(artifact.file)
+        if not artifact.states:
+            return open_model(artifact.file)
+        step = open_step(artifact.file, artifact.states)
+        return lambda window: np.array([step(window)], np.float32)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         return rss.measure(artifact, window)

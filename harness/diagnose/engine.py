@@ -114,7 +114,7 @@ def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, mis
 
 
 def _compare(run: Run, candidate: Candidate, floats: Mapping[str, Logits], tested: Mapping[str, Logits]) -> Comparison:
-    return compare(run.clips(candidate), candidate.labels, candidate.head.background, floats, tested)
+    return compare(run.clips(candidate), candidate.labels, candidate.background, floats, tested)
 
 
 def _slice(run: Run, build: Build, comparison: Comparison, slice_id: str | None) -> tuple[Slice, bool]:

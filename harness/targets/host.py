@@ -30,6 +30,7 @@ LIMITS = Limits(seconds=1800, memory_mib=8192)
 class Host(Target):
     name = "host"
     title = "this machine's CPU by onnxruntime or LiteRT"
+    streams = True
     honours = frozenset({"activation_bits", "keep_float", "runtime"})
     runtimes = ("onnxruntime", "litert")
     precisions = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weight-only"})
@@ -68,16 +69,18 @@ class Host(Target):
         source = self._source(job)
         file = job.folder / f"model{source.suffix}"
         calibration = job.folder / "calibration.npy"
-        calibrated = job.recipe.calibrated
+        calibrated = job.recipe.calibrated and not job.candidate.imported
         if calibrated:
             np.save(calibration, job.calibration, allow_pickle=False)
-        elif job.recipe.precision == "fp32":
+        elif job.recipe.precision == "fp32" or job.candidate.imported:
             shutil.copyfile(source, file)
         request = {
             "source": str(source),
             "file": str(file),
             "recipe": job.recipe.model_dump(mode="json"),
             "calibration": str(calibration) if calibrated else None,
+            "states": job.candidate.states,
+            "imported": job.candidate.imported,
         }
         child = Child(Path(sys.executable), WORKER, f"{job.candidate.name} {job.recipe.id}", {}, LIMITS)
         made = run_child(child, request, job.folder)
@@ -94,6 +97,7 @@ class Host(Target):
             sizes=Sizes(**made["sizes"]),
             evidence=Evidence.HOST,
             tools=self.tools(job.recipe),
+            states=job.candidate.states,
         )
 
     def board(self, recipe: Recipe) -> Board:

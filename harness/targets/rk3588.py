@@ -16,8 +16,8 @@ from harness.boards.emulator import ENVIRONMENT, WORKER, RknnSimulator
 from harness.cache import digest, sources
 from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
-from harness.onnxfile import Onnx, as_inputs, inspect
-from harness.quantize import mixed
+from harness.onnxfile import Onnx, inspect
+from harness.quantize import mixed, streamed
 from harness.recipe import Recipe
 from harness.targets import rknn_table, toolchain
 from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Progress, Sizes, Target, float_of
@@ -40,6 +40,7 @@ class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
     honours = frozenset({"keep_float", "op_target"})
+    streams = True
     precisions = frozenset({"fp32", "fp16", "int16", "int8"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -71,20 +72,19 @@ class Rk3588(Target):
             raise Unsupported(f"{subject}: w8a8 of rknn-toolkit2 is asymmetric; remove symmetric = true.")
         if recipe.precision == "int16" and recipe.calibration.algorithm != "minmax":
             raise Unsupported(f'{subject}: int16 of rknn-toolkit2 calibrates by minmax; set algorithm = "minmax".')
-        _check_opset(inspect(candidate.model), subject)
+        _check_opset(inspect(candidate.model, candidate.states), subject)
         mixed.chosen(recipe.keep_float, mixed.with_fused(candidate.model), subject)
         toolchain.needed(TOOLCHAIN)
 
     def build(self, job: Job) -> Artifact:
         """Compile into ``job.folder``, which then holds all that :class:`RknnSimulator` needs to build again."""
         subject = f"{job.candidate.name} {job.recipe.id}"
-        model = inspect(job.model)
+        model = inspect(job.model, job.candidate.states)
         _check_opset(model, subject)
         shutil.copyfile(job.model, job.folder / "model.onnx")
-        if job.recipe.calibrated:
-            _write_calibration(job, model, subject)
+        calibration = _write_calibration(job, model, subject) if job.recipe.calibrated else []
         kept = _kept(job, subject)
-        result = self._compile(job, kept, subject)
+        result = self._compile(job, kept, calibration, subject)
         job.say(f"{subject}: compiled in {result['build_s']:.1f} s")
         compiled = rknn_table.read_log(job.folder / "stdout.log", subject)
         file = job.folder / "model.rknn"
@@ -99,6 +99,7 @@ class Rk3588(Target):
             sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
             evidence=Evidence.EMULATOR,
             tools=self.tools(job.recipe),
+            states=job.candidate.states,
         )
 
     def board(self, recipe: Recipe) -> Board:
@@ -110,12 +111,12 @@ class Rk3588(Target):
     def layers(self, candidate: Candidate, recipe: Recipe) -> tuple[str, ...]:
         return mixed.weighted(candidate.model)
 
-    def _compile(self, job: Job, kept: dict[str, list[str]], subject: str) -> dict[str, Any]:
+    def _compile(self, job: Job, kept: dict[str, list[str]], calibration: list[str], subject: str) -> dict[str, Any]:
         try:
             return toolchain.run_worker(
                 toolchain.needed(TOOLCHAIN),
                 WORKER,
-                self._request(job.recipe, kept),
+                self._request(job.recipe, kept, calibration),
                 job.folder,
                 subject=subject,
                 environment=ENVIRONMENT,
@@ -124,10 +125,10 @@ class Rk3588(Target):
             remedies = [remedy for sign, remedy in REMEDIES.items() if sign in str(error)]
             raise ToolchainError(" ".join([str(error), *remedies])) from error
 
-    def _request(self, recipe: Recipe, kept: dict[str, list[str]]) -> dict[str, Any]:
+    def _request(self, recipe: Recipe, kept: dict[str, list[str]], calibration: list[str]) -> dict[str, Any]:
         return {
             "model": "model.onnx",
-            "calibration": "calibration.npy",
+            "calibration": calibration,
             "export": "model.rknn",
             "quantize": recipe.calibrated,
             "quantized_dtype": DTYPES.get(recipe.precision),
@@ -157,10 +158,14 @@ def _check_opset(model: Onnx, subject: str) -> None:
         )
 
 
-def _write_calibration(job: Job, model: Onnx, subject: str) -> None:
+def _write_calibration(job: Job, model: Onnx, subject: str) -> list[str]:
+    """One array a model input, in the model's order: the names of their files."""
     if not len(job.calibration):
         raise ToolchainError(
             f"{subject}: {job.recipe.precision} needs calibration clips and got none; see [recipe.calibration]."
         )
-    samples = as_inputs(job.calibration, model)
-    np.save(job.folder / "calibration.npy", samples, allow_pickle=False)
+    heard = streamed.stacked(job.model, model, job.calibration)
+    names = [f"calibration-{place}.npy" for place in range(len(heard))]
+    for name, samples in zip(names, heard.values(), strict=True):
+        np.save(job.folder / name, samples, allow_pickle=False)
+    return names

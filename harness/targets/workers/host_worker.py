@@ -28,8 +28,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     if request["calibration"] is not None:
         calibration = np.load(request["calibration"], allow_pickle=False)
         quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
-        quantize(source, file, calibration, recipe)
-    elif recipe.precision != "fp32":
+        quantize(source, file, calibration, recipe, states=request["states"])
+    elif recipe.precision != "fp32" and not request["imported"]:
         (ptq.quantize_tflite_weights if litert else ptq.quantize_onnx_dynamic)(source, file, recipe)
     named = ptq.kept_ops(source, recipe) if litert else ptq.kept_nodes(source, recipe)
     if litert:
