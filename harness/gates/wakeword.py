@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from harness.gates.accuracy import percent
 from harness.gates.base import Build
@@ -131,6 +132,25 @@ def labelled(build: Build, listening: Listening, point: Point) -> Row:
         "labels", f"{kind(listening)} overall", value=float(abs(step)), unit="events", limit=0.0, low=None, high=None,
         n=point.words, clusters=None, outcome=Outcome.FAIL if step else Outcome.PASS, detail=text,
     )  # fmt: skip
+
+
+def tradeoff(listenings: Sequence[Listening], threshold: float) -> dict[str, Any]:
+    """DET curves by kind of speech, of ``[false accepts an hour, percent missed]``, as records and plots have them."""
+    found = {}
+    for listening in listenings:
+        point = listening.at(threshold)
+        found[kind(listening)] = {
+            "curve": [_place(each) for each in listening.curve()],
+            "point": _place(point),
+            "threshold": threshold,
+            "words": point.words,
+            "hours": point.hours,
+        }
+    return found
+
+
+def _place(point: Point) -> list[float]:
+    return [point.false_accepts / max(point.hours, 1e-9), 100 * point.misses / max(1, point.words)]
 
 
 def _row(

@@ -23,7 +23,7 @@ import pytest
 
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import diagnosis, markup, plots, since
+from harness.report import det, diagnosis, markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row, printable
 from harness.targets.base import Artifact
@@ -126,6 +126,16 @@ class Show:
         if judged.heard:
             players = since.flips(heard, {path.name: path.read_bytes() for path, _ in judged.heard})
             allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
+
+    def tradeoff(self, curves: Mapping[str, Mapping[str, Any]]) -> None:
+        """The DET curves of a wake word, recordings and synthetic speech apart."""
+        if self.results is None or not curves:
+            return
+        allure.attach(
+            det.plot(curves, f"{self.name}: words missed against false accepts"), "DET", allure.attachment_type.PNG
+        )
+        text = markup.page(self.name, markup.table(det.HEAD, det.lines(curves)))
+        allure.attach(text, "operating points", allure.attachment_type.HTML)
 
     def latency(self, latency: Latency, title: str) -> None:
         """A histogram of every sample, and the percentiles for the report's page of metrics."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Records:
     artifacts: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Baseline]  # what was released before, by build
     flips: Mapping[str, Mapping[str, Any]]  # the worst flipped decisions, by build, their audio beside them
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # DET curves of wake words, by build
     drift: tuple[str, ...] = ()  # figures that move toward their limits, in words
 
     @property
@@ -65,6 +66,7 @@ def read(work: Path) -> Records:
         artifacts=_by_build(folder, "artifact.json"),
         baselines=_baselines(folder),
         flips=_by_build(folder, "heard.json"),
+        curves=_by_build(folder, "det.json"),
         drift=tuple(_json(folder / "drift.json", [])),
     )
 
