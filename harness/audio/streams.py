@@ -120,6 +120,23 @@ class Stream:
         if len(left):
             yield left
 
+    def first(self, hours: float) -> Stream:
+        """The stream's begin: as many whole scenes as the hours hold, one at least."""
+        return replace(self, scenes=self.scenes[: max(1, round(hours * 3600 / SCENE_S))])
+
+    def excerpts(self, starts_s: Sequence[float], samples: int) -> Pcm:
+        """Windows ``(n, samples)`` from ascending times on; silence before the stream's begin and behind its end."""
+        found = np.zeros((len(starts_s), samples), np.int16)
+        begins = [round(start * self.sample_rate) for start in starts_s]
+        at = 0
+        for chunk in self.chunks(SCENE_S):
+            for row, begin in zip(found, begins, strict=True):
+                low, high = max(begin, at), min(begin + samples, at + len(chunk))
+                if low < high:
+                    row[low - begin : high - begin] = chunk[low - at : high - at]
+            at += len(chunk)
+        return found
+
     def _truth(self, index: int, scene: Scene, laid: Laid) -> Truth:
         clip, begin = laid.source.clip, index * SCENE_S + laid.at / self.sample_rate
         end = begin + (laid.last - laid.first) / self.sample_rate
@@ -161,13 +178,17 @@ def lay(
     sample_rate: int = 16000,
     ambiences: Sequence[Ambience] = AMBIENCES,
     cache: Cache | None = None,
+    then: Sequence[Source] = (),
+    pause_s: tuple[float, float] = (0.2, 0.6),
 ) -> Stream:
     """Plan a stream: ``words`` utterances of ``word`` among everything else that ``spoken`` holds.
+
+    After each of them, and a pause, one of ``then`` is said, by the same speaker where that one says any.
 
     Corpora are heard equally often, and each of a corpus' clips once before any of them again. Raises CorpusError
     where recordings and synthetic speech are mixed, where nobody says the word, or where so many words do not fit.
     """
-    if len({source.real for source in spoken}) > 1:
+    if len({source.real for source in (*spoken, *then)}) > 1:
         raise CorpusError(f"a stream of {word!r} mixes recordings and synthetic speech; lay one stream of each.")
     called = [source for source in spoken if source.clip.label == word]
     others = [source for source in spoken if source.clip.label != word]
@@ -176,9 +197,9 @@ def lay(
     count = max(1, round(hours * 3600 / SCENE_S))
     own = np.random.default_rng(seed)
     share = np.diff(np.linspace(0, words, count + 1).round().astype(int))
-    queues = _Turns(called, own), _Turns(others, own)
+    cast = _Cast(_Turns(called, own), _Turns(others, own), _voices(then, own), pause_s)
     scenes = [
-        _scene(ambiences[int(own.integers(len(ambiences)))], int(wanted), queues, own, sample_rate)
+        _scene(ambiences[int(own.integers(len(ambiences)))], int(wanted), cast, own, sample_rate)
         for wanted in own.permutation(share)
     ]
     return Stream(word, sample_rate, bool(spoken and spoken[0].real), tuple(scenes), cache)
@@ -202,25 +223,47 @@ class _Turns:
         return self._corpora[which][self._orders[which].pop()]
 
 
-def _scene(
-    ambience: Ambience, wanted: int, queues: tuple[_Turns, _Turns], own: np.random.Generator, rate: int
-) -> Scene:
-    """Words spread over the scene; in a scene of talk, others speak wherever they do not cover a word."""
-    called, others = queues
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Who calls, who talks, and who says what after a call: ``then`` by speaker, "" for anybody."""
+
+    called: _Turns
+    others: _Turns
+    then: dict[str, _Turns]
+    pause_s: tuple[float, float]
+
+    def utterance(self, own: np.random.Generator, rate: int) -> list[Laid]:
+        """The word from 0 on, and what is said after it."""
+        word = _cut(self.called.next(), own, rate)
+        if not self.then:
+            return [word]
+        saying = self.then.get(word.source.clip.speaker) or self.then[""]
+        after = replace(_cut(saying.next(), own, rate), dbfs=word.dbfs)
+        return [word, replace(after, at=word.last - word.first + round(own.uniform(*self.pause_s) * rate))]
+
+
+def _voices(then: Sequence[Source], own: np.random.Generator) -> dict[str, _Turns]:
+    speakers = sorted({source.clip.speaker for source in then})
+    own_words = {name: _Turns([each for each in then if each.clip.speaker == name], own) for name in speakers}
+    return {**own_words, "": _Turns(then, own)} if then else {}
+
+
+def _scene(ambience: Ambience, wanted: int, cast: _Cast, own: np.random.Generator, rate: int) -> Scene:
+    """Utterances spread over the scene; in a scene of talk, others speak wherever they do not cover one."""
     slot = SCENE_S / max(1, wanted)
     laid: list[Laid] = []
     for index in range(wanted):
-        word = _cut(called.next(), own, rate)
-        spare = slot - (word.last - word.first) / rate - 2 * EDGE_S
+        utterance = cast.utterance(own, rate)
+        spare = slot - (utterance[-1].at + utterance[-1].last - utterance[-1].first) / rate - 2 * EDGE_S
         if spare < 0:
             raise CorpusError(
-                f"{wanted} utterances of {word.source.clip.label!r} do not fit into {SCENE_S:g} s with "
+                f"{wanted} utterances of {utterance[0].source.clip.label!r} do not fit into {SCENE_S:g} s with "
                 f"{2 * EDGE_S:g} s between them; lay fewer words, or more hours."
             )
-        at = index * slot + EDGE_S + own.uniform(0, spare)
-        laid.append(replace(word, at=round(at * rate)))
-    if others and own.random() < TALK:
-        laid += _talk(laid, others, own, rate)
+        at = round((index * slot + EDGE_S + own.uniform(0, spare)) * rate)
+        laid += [replace(each, at=at + each.at) for each in utterance]
+    if cast.others and own.random() < TALK:
+        laid += _talk(laid, cast.others, own, rate)
     return Scene(ambience, int(own.integers(2**31)), tuple(sorted(laid, key=lambda each: each.at)))
 
 
