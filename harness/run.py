@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from harness import baseline as baselines
-from harness import bench, streaming
+from harness import bench, streaming, together
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.clip import write_clip
@@ -33,11 +33,13 @@ from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio
 from harness.onnxfile import inspect
+from harness.pipeline import Pair, Pipeline
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
 from harness.recipe import Recipe
 from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, compare
+from harness.score.pipeline import Session
 from harness.score.slices import Slice, cells, margins, matching
 from harness.score.wakeword import Listening
 from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
@@ -191,6 +193,22 @@ class Run:
     def frontend(self, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Evidence, str]:
         """How far the features of host and board lie apart, with evidence and source. Raises NotMeasured."""
         return self._once(("frontend", candidate.name, recipe.id), lambda: bench.frontend(self, candidate, recipe))
+
+    def pipeline_stream(self, pipeline: Pipeline) -> Planned:
+        """What a pipeline hears, planned. Raises Unsupported where a corpus is not here."""
+        return self._once(("pipeline", pipeline.name), lambda: together.planned(self, pipeline))
+
+    def session(self, pipeline: Pipeline, pair: Pair) -> Session:
+        """The pipeline's stream lived through by one build."""
+        return self._once(("session", pipeline.name, pair.id), lambda: together.session(self, pipeline, pair))
+
+    def responses(self, pipeline: Pipeline, pair: Pair) -> together.Responses:
+        """Times from the end of speech to the result. Raises NotMeasured."""
+        return self._once(("responses", pipeline.name, pair.id), lambda: together.responses(self, pipeline, pair))
+
+    def memory(self, pipeline: Pipeline, pair: Pair) -> int:
+        """Resident bytes of both models together. Raises NotMeasured."""
+        return self._once(("memory", pipeline.name, pair.id), lambda: together.memory(self, pipeline, pair))
 
     def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
         """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from harness.budgets import Budgets
+from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.plugin.house import House
@@ -24,6 +24,8 @@ SIZES = ("file", "weights", "activations", "rss")
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     names = set(metafunc.fixturenames)
+    if "pipeline" in names:
+        _parametrize_pipelines(metafunc, house)
     if "candidate" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gate")
@@ -40,6 +42,19 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
             marks = _marks(house, candidate, recipe)
             params.append(pytest.param(*base, *values, marks=marks, id="-".join((*base, *values))))
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
+
+
+def _parametrize_pipelines(metafunc: pytest.Metafunc, house: House) -> None:
+    """One test for each build of a pipeline that has a limit for the gate; it carries its target's mark."""
+    marker = metafunc.definition.get_closest_marker("gate")
+    params = []
+    for pipeline in house.pipelines.values():
+        limit = getattr(pipeline.budgets, marker.args[0]) if marker else True
+        for pair in pipeline.pairs if limit not in (None, LatencyBudget()) else ():
+            values = (pipeline.name, known_target(pair.target, pipeline.name).name, pair.name)
+            marks = [getattr(pytest.mark, pair.target), pytest.mark.xdist_group(pair.target)]
+            params.append(pytest.param(*values, marks=marks, id="-".join(values)))
+    metafunc.parametrize(("pipeline", "target", "recipe"), params, indirect=["pipeline"])
 
 
 def _of_task(metafunc: pytest.Metafunc, house: House) -> list[Candidate]:
