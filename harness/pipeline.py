@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
+from harness.audio.ambience import AMBIENCES, Ambience
 from harness.budgets import LatencyBudget
 from harness.candidate import Candidate, house_of
 from harness.errors import CandidateError, nearest
@@ -57,7 +58,21 @@ class Said(Strict):
     hours: float = Field(gt=0, le=24)
     utterances: int = Field(gt=0, le=10_000)
     pause_s: tuple[float, float] = (0.2, 0.6)
+    ambiences: tuple[str, ...] = ()  # where it is heard; empty: everywhere (harness.audio.ambience)
     seed: int = 1
+
+    @field_validator("ambiences")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [each.id for each in AMBIENCES]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no ambience is named {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+        return names
+
+    @property
+    def places(self) -> list[Ambience]:
+        return [each for each in AMBIENCES if not self.ambiences or each.id in self.ambiences]
 
 
 class PipelineBudgets(Strict):

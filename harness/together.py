@@ -66,6 +66,7 @@ def planned(run: Run, pipeline: Pipeline) -> streams.Stream:
         words=said.utterances,
         seed=said.seed,
         sample_rate=trigger.frontend.sample_rate,
+        ambiences=said.places,
         cache=run.cache,
         then=phrases,
         pause_s=said.pause_s,

@@ -27,6 +27,7 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     names = set(metafunc.fixturenames)
     if "pipeline" in names:
         _parametrize_pipelines(metafunc, house)
+        return
     if "candidate" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gate")

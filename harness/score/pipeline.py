@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.audio.truth import Truth
 from harness.interval import Estimate, no_tighter, poisson, share
@@ -79,10 +78,6 @@ class Session:
         value = count / self.hours if self.hours else math.nan
         error = math.sqrt(count) / self.hours if self.hours else math.inf
         return Estimate(value, low, high, count, count, 1, "poisson", error)
-
-    def waits_s(self) -> npt.NDArray[np.float64]:
-        """Seconds from the end of each command that was acted on until its window was full: before any computing."""
-        return np.array([each.act.until_s - each.said.end_s for each in self.utterances if each.act is not None])
 
 
 def lived(truth: Sequence[Truth], word: str, acts: Sequence[Act], seconds: float, late_s: float = LATE_S) -> Session:
