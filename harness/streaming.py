@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.audio import streams
+from harness.audio import laying, streams
 from harness.audio.checks import require_audio
 from harness.audio.corpus import load_corpus
 from harness.audio.listening import steps
@@ -67,8 +67,8 @@ def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
     for name in wanted.corpora:
         corpus = load_corpus(name, candidate.house, run.data)
         require_audio(corpus, run.cache)
-        spoken += streams.sources(corpus)
-    return streams.lay(
+        spoken += laying.sources(corpus)
+    return laying.lay(
         candidate.labels[0],
         spoken,
         hours=wanted.hours,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import streaming
-from harness.audio import streams
+from harness.audio import laying, streams
 from harness.audio.checks import require_audio
 from harness.audio.corpus import load_corpus
 from harness.boards import together as weighing
@@ -54,12 +54,12 @@ def planned(run: Run, pipeline: Pipeline) -> streams.Stream:
     for name in dict.fromkeys((trigger.head.corpus, *said.corpora)):
         corpus = load_corpus(name, pipeline.house, run.data)
         require_audio(corpus, run.cache)
-        spoken += streams.sources(corpus)
+        spoken += laying.sources(corpus)
     told = set(command.labels) - set(command.background)
     phrases = [
-        each for each in streams.sources(run.corpus(command)) if command.task == "command" or each.clip.label in told
+        each for each in laying.sources(run.corpus(command)) if command.task == "command" or each.clip.label in told
     ]
-    return streams.lay(
+    return laying.lay(
         trigger.labels[0],
         spoken,
         hours=said.hours,

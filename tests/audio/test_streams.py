@@ -13,7 +13,8 @@ from harness.audio.ambience import AMBIENCES, BEDS, bed
 from harness.audio.conditions import from_pcm
 from harness.audio.corpus import load_corpus
 from harness.audio.effects import level_db
-from harness.audio.streams import SCENE_S, Source, Stream, lay, sources
+from harness.audio.laying import lay, sources
+from harness.audio.streams import SCENE_S, Source, Stream
 from harness.audio.truth import Truth, read_truth, write_truth
 from harness.errors import CorpusError
 
