@@ -33,7 +33,7 @@ class PipelineHead(Strict):
     chunk_ms: float = Field(20.0, gt=1, le=1000)  # in which the audio driver delivers
 
 
-class Pair(Strict):
+class Couple(Strict):
     """One build: recipes of trigger and command by their names, on one target. ``hours``: of the stream's begin."""
 
     target: str
@@ -87,12 +87,12 @@ class PipelineBudgets(Strict):
 
 class PipelineToml(Strict):
     pipeline: PipelineHead
-    build: tuple[Pair, ...] = Field(min_length=1)
+    build: tuple[Couple, ...] = Field(min_length=1)
     stream: Said
     budgets: PipelineBudgets = PipelineBudgets()
 
 
-MODELS = (PipelineToml, PipelineHead, Pair, Said, PipelineBudgets, LatencyBudget)
+MODELS = (PipelineToml, PipelineHead, Couple, Said, PipelineBudgets, LatencyBudget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Pipeline:
     folder: Path
     house: Path
     head: PipelineHead
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Couple, ...]
     said: Said
     budgets: PipelineBudgets
     trigger: Candidate
@@ -112,10 +112,10 @@ class Pipeline:
     def name(self) -> str:
         return self.head.name
 
-    def pair(self, target: str, name: str) -> Pair:
+    def pair(self, target: str, name: str) -> Couple:
         return next(pair for pair in self.pairs if (pair.target, pair.name) == (target, name))
 
-    def recipes(self, pair: Pair) -> tuple[Recipe, Recipe]:
+    def recipes(self, pair: Couple) -> tuple[Recipe, Recipe]:
         """Of trigger and command."""
         return self.trigger.recipe(f"{pair.target}/{pair.trigger}"), self.command.recipe(
             f"{pair.target}/{pair.command}"

@@ -34,19 +34,22 @@ from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio
 from harness.onnxfile import inspect
-from harness.pipeline import Pair, Pipeline
+from harness.pipeline import Couple, Pipeline
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
+from harness.recipe import FLOAT as FLOAT
 from harness.recipe import Recipe
 from harness.score import command, keyword
 from harness.score.ctc import Decoder, decoder
+from harness.score.drift import Pair
 from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, Decisions
 from harness.score.pipeline import Session
 from harness.score.slices import Slice, cells, margins, matching
-from harness.score.wakeword import Listening
+from harness.score.wakeword import Listening, Point
 from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
 from harness.targets.registry import registry
+from harness.targets.state_scales import StateScale, state_scales
 
 Value = TypeVar("Value")
 
@@ -55,7 +58,6 @@ PARITY_CLIPS = 200
 CALIBRATION_STEPS = 12  # of each clip that a streaming step is calibrated with: about a word
 UNKNOWN = "unknown"
 FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
-FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
 
 
 @dataclass(slots=True)
@@ -167,15 +169,34 @@ class Run:
         key = ("scores", candidate.name, recipe.id, wanted.name)
         return self._once(key, lambda: streaming.scores(self, candidate, recipe, wanted))
 
-    def whole(self, candidate: Candidate, wanted: Stream) -> Scores:
-        """What the float model says of the whole stream at once. Raises Unsupported where there is no such model."""
-        return self._once(("whole", candidate.name, wanted.name), lambda: streaming.whole(self, candidate, wanted))
+    def whole(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside the float model over the whole of a stream. Raises Unsupported."""
+        return self._once(("whole", candidate.name, recipe.id), lambda: streaming.whole(self, candidate, recipe))
 
-    def listenings(self, candidate: Candidate, recipe: Recipe) -> dict[bool, Listening]:
-        """What the build said of recordings (True) and of synthetic speech (False), of those that are here."""
-        return self._once(
-            ("listenings", candidate.name, recipe.id), lambda: streaming.listenings(self, candidate, recipe)
-        )
+    def own_path(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside that of the recipe's own float path."""
+        return self._once(("own path", candidate.name, recipe.id), lambda: streaming.own_path(self, candidate, recipe))
+
+    def golden_scores(self, candidate: Candidate) -> streaming.Released:
+        """Checked golden scores of a stream, and those of now. Raises GoldenError."""
+        return self._once(("golden scores", candidate.name), lambda: streaming.golden(self, candidate))
+
+    def listening(self, candidate: Candidate, recipe: Recipe, name: str) -> tuple[Listening, Point]:
+        """What the build said of one stream, and its events at the candidate's threshold."""
+        key = ("listening", candidate.name, recipe.id, name)
+        return self._once(key, lambda: streaming.listening(self, candidate, recipe, name))
+
+    def state_scales(self, candidate: Candidate, recipe: Recipe) -> list[StateScale]:
+        """In what steps each state is written and read. Raises NotMeasured where the artifact does not tell."""
+        return state_scales(self.artifact(candidate, recipe))
+
+    def against(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside the build's, over the longest of its streams that is here."""
+        return self._once(("against", candidate.name, recipe.id), lambda: streaming.against(self, candidate, recipe))
+
+    def words(self, candidate: Candidate, heard: Listening) -> list[Slice]:
+        """Margins of the words in a stream."""
+        return streaming.parts(self, candidate, heard)
 
     def probe(self, candidate: Candidate, recipe: Recipe) -> streaming.Probe:
         """Whether the build forgets one stream before it hears another."""
@@ -216,15 +237,15 @@ class Run:
         """What a pipeline hears, planned. Raises Unsupported where a corpus is not here."""
         return self._once(("pipeline", pipeline.name), lambda: together.planned(self, pipeline))
 
-    def session(self, pipeline: Pipeline, pair: Pair) -> Session:
+    def session(self, pipeline: Pipeline, pair: Couple) -> Session:
         """The pipeline's stream lived through by one build."""
         return self._once(("session", pipeline.name, pair.id), lambda: together.session(self, pipeline, pair))
 
-    def responses(self, pipeline: Pipeline, pair: Pair) -> together.Responses:
+    def responses(self, pipeline: Pipeline, pair: Couple) -> together.Responses:
         """Times from the end of speech to the result. Raises NotMeasured."""
         return self._once(("responses", pipeline.name, pair.id), lambda: together.responses(self, pipeline, pair))
 
-    def memory(self, pipeline: Pipeline, pair: Pair) -> int:
+    def memory(self, pipeline: Pipeline, pair: Couple) -> int:
         """Resident bytes of both models together. Raises NotMeasured."""
         return self._once(("memory", pipeline.name, pair.id), lambda: together.memory(self, pipeline, pair))
 

@@ -21,7 +21,7 @@ from harness.audio.corpus import load_corpus
 from harness.boards import together as weighing
 from harness.candidate import Candidate
 from harness.errors import NotMeasured
-from harness.pipeline import Pair, Pipeline
+from harness.pipeline import Couple, Pipeline
 from harness.score.pipeline import Act, Session, lived
 from harness.score.wakeword import Trace, detections
 from harness.targets.base import Evidence, Features, Logits
@@ -73,7 +73,7 @@ def planned(run: Run, pipeline: Pipeline) -> streams.Stream:
     )
 
 
-def session(run: Run, pipeline: Pipeline, pair: Pair) -> Session:
+def session(run: Run, pipeline: Pipeline, pair: Couple) -> Session:
     """The stream lived through by one build; its acts are on disk. Raises Unsupported, ToolchainError."""
     stream = stream_of(run, pipeline, pair)
     acts = _acts(run, pipeline, pair, stream)
@@ -83,12 +83,12 @@ def session(run: Run, pipeline: Pipeline, pair: Pair) -> Session:
     return found
 
 
-def stream_of(run: Run, pipeline: Pipeline, pair: Pair) -> streams.Stream:
+def stream_of(run: Run, pipeline: Pipeline, pair: Couple) -> streams.Stream:
     whole = run.pipeline_stream(pipeline)
     return whole.first(pair.hours) if pair.hours else whole
 
 
-def _acts(run: Run, pipeline: Pipeline, pair: Pair, stream: streams.Stream) -> list[Act]:
+def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) -> list[Act]:
     trigger, command = pipeline.trigger, pipeline.command
     recipe, other = pipeline.recipes(pair)
     _, heard = streaming.features(run, trigger, stream, pipeline.name)
@@ -124,7 +124,7 @@ def reader(run: Run, command: Candidate) -> Read:
     return lambda output: run.decoder(command).hear(output).text
 
 
-def responses(run: Run, pipeline: Pipeline, pair: Pair) -> Responses:
+def responses(run: Run, pipeline: Pipeline, pair: Couple) -> Responses:
     """Time to the result of every utterance that was acted on, as this host computes it. Raises NotMeasured."""
     recipe, other = pipeline.recipes(pair)
     boards = run.board(pipeline.trigger, recipe), run.board(pipeline.command, other)
@@ -152,7 +152,7 @@ def responses(run: Run, pipeline: Pipeline, pair: Pair) -> Responses:
     return Responses(total, parts, load)
 
 
-def _spent(run: Run, pipeline: Pipeline, pair: Pair, audio: npt.NDArray[np.int16]) -> list[dict[str, float]]:
+def _spent(run: Run, pipeline: Pipeline, pair: Couple, audio: npt.NDArray[np.int16]) -> list[dict[str, float]]:
     """Milliseconds of each stage for each window: the trigger's last step, then the recognizer's three."""
     from harness.boards.runtimes import open_model, open_step
 
@@ -177,7 +177,7 @@ def _spent(run: Run, pipeline: Pipeline, pair: Pair, audio: npt.NDArray[np.int16
     return found
 
 
-def memory(run: Run, pipeline: Pipeline, pair: Pair) -> int:
+def memory(run: Run, pipeline: Pipeline, pair: Couple) -> int:
     """Bytes of resident memory that both artifacts take in one process of this host. Raises NotMeasured."""
     recipe, other = pipeline.recipes(pair)
     board = run.board(pipeline.trigger, recipe)

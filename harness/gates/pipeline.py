@@ -9,7 +9,7 @@ from harness.gates.accuracy import percent
 from harness.gates.latency import QUANTILES
 from harness.interval import Estimate
 from harness.measure import percentile
-from harness.pipeline import Pair, Pipeline
+from harness.pipeline import Couple, Pipeline
 from harness.row import Row
 from harness.score.pipeline import Session
 from harness.together import Responses
@@ -24,7 +24,7 @@ class Together:
     """Whose figures these are: both candidates, built as one pair."""
 
     pipeline: Pipeline
-    pair: Pair
+    pair: Couple
     evidence: str
     source: str
     speech: str  # "recordings" or "synthetic": every slice begins with it

@@ -17,9 +17,11 @@ from harness.plugin.house import House
 from harness.plugin.workers import group
 from harness.recipe import Recipe
 from harness.row import SINCE
+from harness.streaming import streams_of
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
+OF_SOURCE = ("whole", "float path", "state", "drift_db")  # gates that need a float source
 SIZES = ("file", "weights", "activations", "rss")
 
 
@@ -91,7 +93,11 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
         for recipe in candidate.recipes:
             known_target(recipe.target, candidate.name)
             path = (recipe.target, recipe.runtime)
-            if gate == "parity" and path in paths:  # recipes of one runtime share their float path
+            if gate in ("parity", "float path") and path in paths:  # recipes of one runtime share their float path
+                continue
+            if gate in OF_SOURCE and candidate.imported:  # nothing to hold it to
+                continue
+            if gate == "whole" and candidate.whole is None:
                 continue
             if not _limited(candidate.budgets(recipe), gate) or (gate == "cells" and not house.has_cells(candidate)):
                 continue
@@ -105,6 +111,8 @@ def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
     if gate in ("layers", "slowdown", "energy_mj", "cpu_share", "frontend"):
         return getattr(budgets, gate) is not None
+    if gate == "drift_db":
+        return budgets.wakeword.drift_db is not None or budgets.wakeword.score_sqnr is not None
     if gate in ("latency_ms", "end_to_end_ms"):
         return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())
     return gate != "cells" or budgets.drop.cell is not None
@@ -121,6 +129,8 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
         yield from ((part.id,) for part in parts if limits.limit(part.id, part.kind) is not None)
     elif gate == "floor":
         yield from _floors(house, candidate, "artifact")
+    elif gate == "stream":
+        yield from ((stream.name,) for stream in streams_of(candidate, recipe))
     elif gate == "footprint":
         units = {"rss": "rss_mib"}
         yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)

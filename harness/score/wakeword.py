@@ -156,6 +156,15 @@ class Point:
         found = share(missed[mask].astype(np.float64), speaker[mask].astype(np.intp), clips, confidence, seed)
         return no_tighter(found, confidence)
 
+    def lost(self, before: Point, confidence: float, seed: int = 0) -> Estimate:
+        """Share of the words that ``before`` heard and this did not, less those the other way round; paired."""
+        words = [word for each in self.tallies for word in each.words]
+        heard = [~np.isnan(np.concatenate([each.delays_s for each in point.tallies])) for point in (before, self)]
+        _, speaker = np.unique([word.speaker for word in words], return_inverse=True)
+        clips = len({word.clip for word in words})
+        changed = heard[0].astype(np.float64) - heard[1]
+        return share(changed, speaker.astype(np.intp), clips, confidence, seed, (-1.0, 1.0))
+
     def rate(self, confidence: float) -> Estimate:
         """False accepts per hour with exact Poisson bounds; ``n`` counts events."""
         low, high = poisson(self.false_accepts, self.hours, confidence)
