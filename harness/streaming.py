@@ -162,7 +162,9 @@ def listening(run: Run, candidate: Candidate, recipe: Recipe, name: str) -> tupl
     """What the build said of one stream, and its events at the candidate's threshold."""
     one = head(candidate)
     heard = Listening((trace(run, candidate, recipe, named(candidate, name)),), one.refractory_s)
-    return heard, heard.at(one.threshold)
+    point = heard.at(one.threshold)
+    run.write(f"{candidate.name}/{recipe.id}/det-{name}", {heard.kind: heard.tradeoff(point)})
+    return heard, point
 
 
 def named(candidate: Candidate, name: str) -> Stream:

@@ -26,6 +26,7 @@ from harness.measure import Latency
 from harness.report import det, diagnosis, markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row, printable
+from harness.score.wakeword import Listening, Point
 from harness.targets.base import Artifact
 from harness.verdict import Outcome, worst
 
@@ -127,10 +128,11 @@ class Show:
             players = since.flips(heard, {path.name: path.read_bytes() for path, _ in judged.heard})
             allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
 
-    def tradeoff(self, curves: Mapping[str, Mapping[str, Any]]) -> None:
-        """The DET curves of a wake word, recordings and synthetic speech apart."""
-        if self.results is None or not curves:
+    def tradeoff(self, heard: Listening, point: Point) -> None:
+        """The DET curve of a wake word in one kind of speech."""
+        if self.results is None:
             return
+        curves = {heard.kind: heard.tradeoff(point)}
         allure.attach(
             det.plot(curves, f"{self.name}: words missed against false accepts"), "DET", allure.attachment_type.PNG
         )

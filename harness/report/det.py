@@ -15,7 +15,7 @@ NONE = 0.5  # events: where a rate of none stands on a logarithmic axis, as what
 
 
 def plot(curves: Mapping[str, Mapping[str, Any]], title: str) -> bytes:
-    """A PNG of ``harness.gates.wakeword.tradeoff``: a curve for each kind of speech, and where the build operates."""
+    """A PNG of ``Listening.tradeoff`` by kind of speech: a curve for each, and where the build operates."""
     figure = Figure(figsize=(7.2, 4.4), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for kind, own in sorted(curves.items()):

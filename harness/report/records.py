@@ -66,7 +66,7 @@ def read(work: Path) -> Records:
         artifacts=_by_build(folder, "artifact.json"),
         baselines=_baselines(folder),
         flips=_by_build(folder, "heard.json"),
-        curves=_by_build(folder, "det.json"),
+        curves=_curves(folder),
         drift=tuple(_json(folder / "drift.json", [])),
     )
 
@@ -95,6 +95,14 @@ def _baselines(folder: Path) -> dict[str, Baseline]:
 def _by_build(folder: Path, name: str) -> dict[str, Any]:
     found = sorted(folder.glob(f"*/*/*/{name}"))
     return {path.parent.relative_to(folder).as_posix(): _json(path, {}) for path in found}
+
+
+def _curves(folder: Path) -> dict[str, dict[str, Any]]:
+    """By build what each kind of speech showed."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*/*/*/det-*.json")):
+        found.setdefault(path.parent.relative_to(folder).as_posix(), {}).update(_json(path, {}))
+    return found
 
 
 def _row(line: str) -> Row | None:

@@ -111,7 +111,7 @@ def test_rows_say_whether_they_are_of_recordings(build: MakeBuild) -> None:
 
 def test_the_tradeoff_keeps_recordings_and_synthetic_speech_apart_and_is_drawn() -> None:
     listenings = [Listening((heard(missed=15, false=6, real=real),), 1.0) for real in (True, False)]
-    curves = gates.tradeoff(listenings, 0.5)
+    curves = {listening.kind: listening.tradeoff(listening.at(0.5)) for listening in listenings}
     assert set(curves) == {"recordings", "synthetic"}
     assert curves["recordings"]["words"] == 150
     assert curves["recordings"]["point"] == [pytest.approx(2.04, abs=0.01), 10.0]
