@@ -32,8 +32,8 @@ class Records:
     artifacts: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Baseline]  # what was released before, by build
     flips: Mapping[str, Mapping[str, Any]]  # the worst flipped decisions, by build, their audio beside them
-    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # DET curves of wake words, by build
     drift: tuple[str, ...] = ()  # figures that move toward their limits, in words
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # DET curves of wake words, by build
 
     @property
     def before(self) -> Before:
