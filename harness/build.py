@@ -64,6 +64,11 @@ def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None
             f"this house does for host and rk3588 and not yet for {target.name}. Remove the recipe, or judge the step "
             "as a model of windows."
         )
+    if candidate.imported and ((recipe.runtime, recipe.precision) != ("litert", "int8") or recipe.keep_float):
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: {candidate.model.name} came ready and runs as it came: on target host, with "
+            'runtime = "litert" and precision = "int8".'
+        )
     if recipe.precision not in target.precisions:
         raise Unsupported(
             f"{candidate.name} {recipe.id}: {target.name} has no precision {recipe.precision!r}; set one of "

@@ -75,6 +75,7 @@ class WakewordHead(Head):
     states: dict[str, str] = Field({})
     whole: str | None = None
     imported: bool = False
+    average: int = Field(1, ge=1, le=100)  # steps whose scores are averaged before they are held to the threshold
     threshold: float  # a score that reaches it wakes the device
     refractory_s: float = Field(1.5, gt=0, le=60)  # after it has woken: deaf
 
@@ -135,6 +136,7 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
+TASKS = ("keyword", "wakeword")
 MODELS = (
     *(ModelToml, KeywordHead, WakewordHead, CommandHead, Stream, Recipe, Calibration, Allow, Floor, Since, Margins),
     *(LatencyBudget, WakewordBudget, CommandBudget, Budgets, FrontEnd),
@@ -290,7 +292,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
+        raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS, TASKS))}.") from error
     _check(candidate, path)
     return candidate
 

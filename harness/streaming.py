@@ -7,7 +7,6 @@ sequences, which has no state to lose.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,13 +47,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Golden scores and those of now, their events at the candidate's threshold, and what this run wrote, in words."""
+    """Golden scores and those of now, their events at the candidate's threshold, and what was written, in words."""
 
     stored: StreamGolden
     fresh: StreamGolden
     before: Point
     now: Point
-    changed: str
+    written: str
 
 
 def head(candidate: Candidate) -> WakewordHead:
@@ -98,7 +97,7 @@ def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
 def features(run: Run, candidate: Candidate, stream: streams.Stream, name: str) -> tuple[str, Features]:
     """The key of a stream's features, and the features ``(steps, frames, bins)``, read as they are asked for."""
     front = candidate.frontend
-    key = digest("stream", stream.digest, front.model_dump(), version("kaldi-native-fbank"))
+    key = digest("stream", stream.digest, front.model_dump(), front.made_by)
 
     def make(folder: Path) -> None:
         run.say(f"rendering the stream {name} of {candidate.name}: {stream.hours:.2f} h")
@@ -153,9 +152,15 @@ def own_path(run: Run, candidate: Candidate, recipe: Recipe) -> Pair:
 def trace(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Trace:
     """What the build said, with what was to be heard."""
     stream, front = run.stream(candidate, wanted), candidate.frontend
-    said = run.scores(candidate, recipe, wanted)
+    said = averaged(run.scores(candidate, recipe, wanted), head(candidate).average)
     first_s = front.step_s + front.overlap / front.sample_rate
     return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, wanted.name)
+
+
+def averaged(said: Scores, steps: int) -> Scores:
+    """The mean of each score and those before it, ``steps`` in all; nothing was said before the first."""
+    total = np.cumsum(np.pad(said.astype(np.float64), (steps, 0)))
+    return np.asarray((total[steps:] - total[:-steps]) / steps, np.float32)
 
 
 def listening(run: Run, candidate: Candidate, recipe: Recipe, name: str) -> tuple[Listening, Point]:
@@ -209,7 +214,8 @@ def golden(run: Run, candidate: Candidate) -> Released:
     one = head(candidate)
 
     def points(scores: Scores) -> Point:
-        return Listening((replace(heard, scores=scores),), one.refractory_s).at(one.threshold)
+        said = replace(heard, scores=averaged(scores, one.average))
+        return Listening((said,), one.refractory_s).at(one.threshold)
 
     return Released(stored, fresh, points(stored.scores), points(fresh.scores), changed)
 

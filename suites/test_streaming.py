@@ -42,5 +42,5 @@ def test_drift(build, against, record):
     record(*gates.drift(build, against))
 
 
-def test_golden(golden_build, released, record):
-    record(gates.golden(golden_build, released))
+def test_golden(golden_build, released, house, record):
+    record(gates.golden(golden_build, released, house.options.golden))

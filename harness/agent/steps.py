@@ -67,8 +67,8 @@ class _Tflite(Step):
     """States are told apart by their place in the signature: a converter renames them."""
 
     def __init__(self, file: Path, states: Mapping[str, str]) -> None:
-        self._interpreter = _first(INTERPRETERS).Interpreter(str(file), num_threads=1)
-        self._interpreter.allocate_tensors()
+        self._file, self._inside = file, not states
+        self._load()
         inputs, outputs = signature(self._interpreter)
         if len(inputs) != len(outputs) or len(inputs) != 1 + len(states):
             raise ValueError(f"{len(inputs)} inputs and {len(outputs)} outputs for {len(states)} states")
@@ -77,13 +77,15 @@ class _Tflite(Step):
         self._shape = tuple(int(size) for size in self._feed["shape"])
         self._quantize, self._dequantize = _quantizer(self._feed), _dequantizer(self._fetch)
         self._turns = [_turn(*pair) for pair in zip(self._taken, self._given)]
-        self._clear()
+        self.reset()
+
+    def _load(self) -> None:
+        self._interpreter = _first(INTERPRETERS).Interpreter(str(self._file), num_threads=1)
+        self._interpreter.allocate_tensors()
 
     def reset(self) -> None:
-        self._interpreter.reset_all_variables()
-        self._clear()
-
-    def _clear(self) -> None:
+        if self._inside:  # reset_all_variables() leaves what the XNNPACK delegate keeps (ai-edge-litert 2.3.0)
+            self._load()
         zeros = [np.zeros(detail["shape"], np.float32) for detail in self._given]
         self._state = [_quantizer(detail)(zero) for detail, zero in zip(self._given, zeros)]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.audio.conditions import Pcm
 from harness.audio.frontend import Features, FrontEnd
+from harness.audio.micro import MicroEar
 
 
 def steps(frontend: FrontEnd, chunks: Iterable[Pcm]) -> Iterator[Features]:
@@ -19,6 +20,9 @@ def steps(frontend: FrontEnd, chunks: Iterable[Pcm]) -> Iterator[Features]:
 
     Chunks may have any length; samples behind the last whole step are not heard.
     """
+    if frontend.kind == "micro":
+        yield from _micro(frontend, chunks)
+        return
     left = np.zeros(0, np.int16)
     for chunk in chunks:
         left = np.concatenate([left, chunk])
@@ -26,6 +30,16 @@ def steps(frontend: FrontEnd, chunks: Iterable[Pcm]) -> Iterator[Features]:
         if count:
             yield _block(frontend, left[: count * frontend.hop + frontend.overlap], count)
             left = left[count * frontend.hop :]
+
+
+def _micro(frontend: FrontEnd, chunks: Iterable[Pcm]) -> Iterator[Features]:
+    ear, left = MicroEar(frontend), np.zeros((0, frontend.bins), np.float32)
+    for chunk in chunks:
+        left = np.concatenate([left, ear.hear(chunk)])
+        count = len(left) // frontend.frames
+        if count:
+            yield left[: count * frontend.frames].reshape(count, frontend.frames, frontend.bins)
+            left = left[count * frontend.frames :]
 
 
 def _block(frontend: FrontEnd, audio: Pcm, count: int) -> Features:

@@ -90,13 +90,13 @@ def converted(build: Build, pair: Pair) -> Row:
     )  # fmt: skip
 
 
-def golden(build: Build, released: Released) -> Row:
+def golden(build: Build, released: Released, mode: str) -> Row:
     """The golden scores still belong to the candidate; of an imported one, what changed since its previous release."""
     fresh = released.fresh
     row = partial(build.row, "golden", fresh.stream, low=None, high=None, clusters=None)
     hours = released.now.hours
-    if released.changed:
-        detail = f"golden scores rewritten, review and commit them: {fresh.stream}: {released.changed}"
+    if released.written and mode == "update":
+        detail = f"golden scores rewritten, review and commit them: {fresh.stream}: {released.written}"
         return row(value=1.0, unit="faults", limit=0.0, n=len(fresh.scores), outcome=Outcome.FAIL, detail=detail)
     if not build.candidate.imported:
         detail = f"float scores agree with golden, n={len(fresh.scores)} steps, {hours:.2f} h of {fresh.stream}"

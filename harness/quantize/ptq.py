@@ -267,7 +267,8 @@ def tflite_ops(model: Path) -> dict[str, str]:
     interpreter = Interpreter(str(model), num_threads=1, experimental_op_resolver_type=plain)
     names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
     ops = interpreter._get_ops_details()
-    return {names[int(op["outputs"][0])]: op["op_name"] for op in ops if int(op["outputs"][0]) in names}
+    first = {int(op["outputs"][0]): op["op_name"] for op in ops if len(op["outputs"])}
+    return {names[index]: kind for index, kind in first.items() if index in names}
 
 
 def need_windows(calibration: Features, recipe: Recipe) -> None:

@@ -56,6 +56,8 @@ class Host(Target):
                 f"{candidate.name} {recipe.id}: this host's kernels widen fp16 to fp32, which tests nothing. "
                 'Use precision = "fp32" or "int8", or a target that computes in fp16 (rk3588).'
             )
+        if candidate.imported:
+            return
         if recipe.runtime == "litert" and candidate.tflite is None:
             raise Unsupported(
                 f"{candidate.name} {recipe.id}: runtime litert needs a float .tflite. "
