@@ -136,7 +136,7 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-TASKS = ("keyword", "wakeword")
+TASKS = ("keyword", "wakeword", "command")
 MODELS = (
     *(ModelToml, KeywordHead, WakewordHead, CommandHead, Stream, Recipe, Calibration, Allow, Floor, Since, Margins),
     *(LatencyBudget, WakewordBudget, CommandBudget, Budgets, FrontEnd),

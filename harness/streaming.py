@@ -151,10 +151,14 @@ def own_path(run: Run, candidate: Candidate, recipe: Recipe) -> Pair:
 
 def trace(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Trace:
     """What the build said, with what was to be heard."""
-    stream, front = run.stream(candidate, wanted), candidate.frontend
-    said = averaged(run.scores(candidate, recipe, wanted), head(candidate).average)
+    return traced(candidate, run.stream(candidate, wanted), run.scores(candidate, recipe, wanted), wanted.name)
+
+
+def traced(candidate: Candidate, stream: streams.Stream, scores: Scores, name: str) -> Trace:
+    """Scores of a stream, averaged as the candidate asks, with what was to be heard."""
+    front, said = candidate.frontend, averaged(scores, head(candidate).average)
     first_s = front.step_s + front.overlap / front.sample_rate
-    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, wanted.name)
+    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, name)
 
 
 def averaged(said: Scores, steps: int) -> Scores:

@@ -23,7 +23,7 @@ from harness.candidate import Candidate
 from harness.errors import NotMeasured
 from harness.pipeline import Couple, Pipeline
 from harness.score.pipeline import Act, Session, lived
-from harness.score.wakeword import Trace, detections
+from harness.score.wakeword import detections
 from harness.targets.base import Evidence, Features, Logits
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     artifact, board = run.artifact(trigger, recipe), run.board(trigger, recipe)
     run.say(f"{pipeline.name} {pair.id}: {trigger.name} on {board.name} listens to {stream.hours:.2f} h")
     scores = board.stream(artifact, heard, run.say)
-    front, head = trigger.frontend, streaming.head(trigger)
-    first_s = front.step_s + front.overlap / front.sample_rate
-    trace = Trace(scores, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, pipeline.name)
+    trace, head = streaming.traced(trigger, stream, scores, pipeline.name), streaming.head(trigger)
     window_s = command.frontend.window_s
     # While a command is listened for, the trigger is not.
     fired = detections(trace, head.threshold, max(head.refractory_s, window_s - pipeline.head.before_s))
