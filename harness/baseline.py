@@ -20,7 +20,7 @@ from harness.candidate import inside
 from harness.errors import BaselineError
 from harness.interval import Estimate
 from harness.row import Row
-from harness.score.keyword import Comparison, Mask, decisions
+from harness.score.keyword import Comparison, Mask
 
 MAX_FILE = 16 * 2**20
 DEEP = 3  # levels of the file that get lines of their own
@@ -144,7 +144,7 @@ def text(baseline: Baseline) -> str:
 
 def decided_wrong(comparison: Comparison, clips: Sequence[Clip], labels: Sequence[str]) -> Wrong:
     """Every rendering the tested outputs decide wrong, by clip and condition."""
-    tested = decisions(comparison.tested)
+    tested = comparison.after
     found: Wrong = {}
     for i in np.flatnonzero(tested != comparison.truth):
         label = labels[tested[i]] if tested[i] >= 0 else None

@@ -58,6 +58,14 @@ class WakewordBudget(Strict):
     drift_db: float | None = Field(None, gt=0)  # most dB by which that error grows over the stream
 
 
+class CommandBudget(Strict):
+    """Upper limits on text spelled letter by letter, without the grammar: percent of words or letters said."""
+
+    wer: Margins = Margins()
+    cer: Margins = Margins()
+    wer_rise: Margins = Margins()  # points of WER more than golden has
+
+
 class Budgets(Strict):
     """What a build must keep. Units stand in the field names or beside them."""
 
@@ -67,11 +75,13 @@ class Budgets(Strict):
     sqnr: Margins = Margins()  # least dB of logit signal over quantization noise
     regression: Since = Since()  # points of accuracy lost since the last accepted release
     drift: Since = Since()  # points of accuracy lost since the first one
+    command: CommandBudget = CommandBudget()  # of task "command"
     latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
     end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
     wakeword: WakewordBudget = WakewordBudget()
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
+    frontend: float | None = Field(None, gt=0)  # largest RMS difference of a bin between host and board
     layers: int | None = Field(None, gt=0)
     file_kib: float | None = Field(None, gt=0)
     weights_kib: float | None = Field(None, gt=0)

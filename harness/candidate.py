@@ -10,12 +10,22 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from harness.audio.frontend import FrontEnd
-from harness.budgets import Budgets, Floor, LatencyBudget, Margins, Since, WakewordBudget, layered
+from harness.audio.grammar import Grammar, read_grammar
+from harness.budgets import (
+    Budgets,
+    CommandBudget,
+    Floor,
+    LatencyBudget,
+    Margins,
+    Since,
+    WakewordBudget,
+    layered,
+)
 from harness.errors import CandidateError, nearest
 from harness.recipe import Allow, Calibration, Recipe
 from harness.strict import MAX_TOML, Strict, faults
@@ -33,6 +43,7 @@ class Head(Strict):
     corpus: str
     unseen_accents: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()  # empty: every condition of the house
+    device_features: str | None = None  # audio and what the device's own front end made of it: .safetensors
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Head:
@@ -82,6 +93,28 @@ class WakewordHead(Head):
         return self
 
 
+class CommandHead(Head):
+    """A token a frame, by CTC: ``labels`` are letters and the blank, the outputs ``(frames, labels)``."""
+
+    task: Literal["command"]
+    labels: tuple[str, ...] = Field(min_length=3)
+    blank: str = "<blank>"
+    grammar: str = "grammar.toml"  # the sentences it may hear
+    reject: float = Field(-2.0, lt=0)  # nats a letter: a likeliest sentence that is less likely is none
+
+    @model_validator(mode="after")
+    def _letters(self) -> CommandHead:
+        if self.blank not in self.labels:
+            raise ValueError(f"blank = {self.blank!r} is not among the labels{nearest(self.blank, self.labels)}")
+        longer = [label for label in self.labels if label != self.blank and len(label) != 1]
+        if longer:
+            raise ValueError(f"a label beside the blank is one letter, or the space, not {longer[0]!r}")
+        return self
+
+
+AnyHead = KeywordHead | WakewordHead | CommandHead
+
+
 class Stream(Strict):
     """Audio to listen to: utterances of the word among all else that its corpora say."""
 
@@ -95,7 +128,7 @@ class Stream(Strict):
 
 
 class ModelToml(Strict):
-    candidate: KeywordHead | WakewordHead = Field(discriminator="task")
+    candidate: Annotated[AnyHead, Field(discriminator="task")]
     frontend: FrontEnd
     stream: tuple[Stream, ...] = ()
     recipe: tuple[Recipe, ...] = Field(min_length=1)
@@ -104,22 +137,10 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-TASKS = ("keyword", "wakeword")
+TASKS = ("keyword", "wakeword", "command")
 MODELS = (
-    ModelToml,
-    KeywordHead,
-    WakewordHead,
-    Stream,
-    Recipe,
-    Calibration,
-    Allow,
-    Floor,
-    Since,
-    Margins,
-    LatencyBudget,
-    WakewordBudget,
-    Budgets,
-    FrontEnd,
+    *(ModelToml, KeywordHead, WakewordHead, CommandHead, Stream, Recipe, Calibration, Allow, Floor, Since, Margins),
+    *(LatencyBudget, WakewordBudget, CommandBudget, Budgets, FrontEnd),
 )
 
 
@@ -129,7 +150,7 @@ class Candidate:
 
     folder: Path
     house: Path
-    head: KeywordHead | WakewordHead
+    head: AnyHead
     frontend: FrontEnd
     streams: tuple[Stream, ...]
     recipes: tuple[Recipe, ...]
@@ -158,6 +179,10 @@ class Candidate:
         return inside(self.folder, self.head.tflite) if self.head.tflite else None
 
     @property
+    def device_features(self) -> Path | None:
+        return inside(self.folder, self.head.device_features) if self.head.device_features else None
+
+    @property
     def background(self) -> tuple[str, ...]:
         """Labels that are not keywords."""
         return self.head.background if isinstance(self.head, KeywordHead) else ()
@@ -177,6 +202,20 @@ class Candidate:
     def imported(self) -> bool:
         """Whether the model came ready and quantized, without a float source."""
         return isinstance(self.head, WakewordHead) and self.head.imported
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """What a command model may hear; None for other tasks. Raises CandidateError where it is none."""
+        if not isinstance(self.head, CommandHead):
+            return None
+        found = read_grammar(inside(self.folder, self.head.grammar))
+        strange = sorted({letter for text in found.sentences for letter in text} - set(self.labels))
+        if strange:
+            raise CandidateError(
+                f"{self.name}: its grammar has the letters {strange}, which its labels lack; list every letter that "
+                "the model was trained to write."
+            )
+        return found
 
     def budgets(self, recipe: Recipe) -> Budgets:
         """The limits for one build: general, then the target's, then the recipe's own."""
@@ -271,7 +310,8 @@ def _check(candidate: Candidate, path: Path) -> None:
     twice = sorted({recipe_id for recipe_id in ids if ids.count(recipe_id) > 1})
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
-    files = [file for file in (candidate.model, candidate.tflite, candidate.whole) if file]
+    candidate.grammar  # noqa: B018 -- read, so that its faults are told at once
+    files = [file for file in (candidate.model, candidate.tflite, candidate.whole, candidate.device_features) if file]
     names = [stream.name for stream in candidate.streams]
     if (candidate.task == "wakeword") != bool(names) or len(names) != len(set(names)):
         raise CandidateError(

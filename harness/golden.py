@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ MAX_FILE = 64 * 1024 * 1024
 TOLERANCE = 1e-3  # largest |logit difference| between CPUs' float32 arithmetic
 SUFFIX = ".safetensors"
 TENSORS = ("logits", "levels_db", "sketch")
+ROUNDED = 2.0**-10  # of a logit: what float16 leaves of it is closer than that
+
+Stored = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,15 @@ class Provenance:
     corpus: str
     audio: str  # digest of the rendered audio
     tools: dict[str, str]
+    stored: Stored = "float32"  # the logits' type in the file: outputs of every frame would weigh too much in full
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Float logits ``(n, labels)`` of one condition, with levels ``(n,)`` in dBFS and a sketch of the audio."""
+    """Float logits ``(n, labels)`` or ``(n, frames * labels)`` of one condition, and its audio's levels and sketch.
+
+    ``levels_db`` is ``(n,)`` in dBFS.
+    """
 
     provenance: Provenance
     logits: Logits
@@ -59,6 +67,7 @@ def place(house: Path, candidate: str, condition: str) -> Path:
 def write(path: Path, golden: Golden) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(getattr(golden, name)) for name in TENSORS}
+    tensors["logits"] = tensors["logits"].astype(golden.provenance.stored)
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, {"provenance": json.dumps(asdict(golden.provenance), sort_keys=True)})
     temporary.replace(path)
@@ -76,7 +85,7 @@ def read(path: Path) -> Golden:
             provenance = Provenance(**{**raw, "labels": tuple(raw["labels"])})
             golden = Golden(provenance, **{name: file.get_tensor(name) for name in TENSORS})
             _check(golden)
-            return golden
+            return replace(golden, logits=golden.logits.astype(np.float32))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise GoldenError(
             f"{path} is damaged or not a golden file ({error}). Restore it from version control, or review and "
@@ -89,12 +98,15 @@ def _check(golden: Golden) -> None:
     texts = [value for value in asdict(golden.provenance).values() if not isinstance(value, dict | tuple)]
     if not all(isinstance(text, str) for text in (*texts, *golden.provenance.labels)):
         raise ValueError("its provenance holds what is no text")
+    stored = golden.provenance.stored
+    if stored not in get_args(Stored):
+        raise ValueError(f"its logits are stored as {stored!r}")
     count, labels = golden.logits.shape
     shapes = {"logits": (count, labels), "levels_db": (count,), "sketch": (count, SKETCH)}
     for name, shape in shapes.items():
-        tensor = getattr(golden, name)
-        if tensor.shape != shape or tensor.dtype != np.float32:
-            raise ValueError(f"{name} are {tensor.dtype} {tensor.shape}, not float32 {shape}")
+        tensor, dtype = getattr(golden, name), stored if name == "logits" else "float32"
+        if tensor.shape != shape or tensor.dtype != dtype:
+            raise ValueError(f"{name} are {tensor.dtype} {tensor.shape}, not {dtype} {shape}")
 
 
 def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
@@ -118,13 +130,13 @@ def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
         return [f"the corpus {drift}; the model is not to blame"]
     if old.corpus != new.corpus:
         return ["the corpus drifted: labels, speakers or accents of its manifest changed; the model is not to blame"]
-    return _differences(stored.logits, fresh.logits)
+    return _differences(stored.logits, fresh.logits, ROUNDED if old.stored == "float16" else 0.0)
 
 
-def _differences(old: Logits, new: Logits) -> list[str]:
+def _differences(old: Logits, new: Logits, rounded: float) -> list[str]:
     if old.shape != new.shape:
         return [f"it holds {old.shape} outputs, the candidate gives {new.shape}"]
-    unequal = ~np.isclose(old, new, rtol=0, atol=TOLERANCE, equal_nan=False).all(axis=1)
+    unequal = ~np.isclose(old, new, rtol=rounded, atol=TOLERANCE, equal_nan=False).all(axis=1)
     if not unequal.any():
         return []
     far = float(np.nanmax(np.abs(old - new)))
@@ -141,16 +153,23 @@ def difference(path: Path, fresh: Golden) -> str:
         stored = read(path)
     except GoldenError:
         return f"{name}: in place of a damaged file, {len(fresh.logits)} renderings"
-    if stored.provenance == fresh.provenance and np.array_equal(stored.logits, fresh.logits):
+    kept = fresh.logits.astype(fresh.provenance.stored).astype(np.float32)
+    if stored.provenance == fresh.provenance and np.array_equal(stored.logits, kept):
         return ""
     if stored.logits.shape != fresh.logits.shape:
         return f"{name}: {stored.logits.shape} -> {fresh.logits.shape}"
-    flipped = int((stored.logits.argmax(1) != fresh.logits.argmax(1)).sum())
+    flipped = int((_best(stored) != _best(fresh)).any(axis=1).sum())
     far = float(np.nanmax(np.abs(stored.logits - fresh.logits), initial=0.0))
     was, now = asdict(stored.provenance), asdict(fresh.provenance)
     differing = ", ".join(key for key in now if was[key] != now[key]) or "nothing"
     decisions = f"{flipped} of {len(fresh.logits)} decisions flip"
     return f"{name}: {decisions}, logits move by up to {far:.3g}; changed: {differing}"
+
+
+def _best(golden: Golden) -> npt.NDArray[np.intp]:
+    """``(n, frames)``: the best label of each frame, or of the one there is."""
+    logits = golden.logits.reshape(len(golden.logits), -1, len(golden.provenance.labels))
+    return np.asarray(logits.argmax(axis=2), np.intp)
 
 
 def unused(house: Path, candidates: Mapping[str, Iterable[str]]) -> list[Path]:

@@ -7,6 +7,7 @@ states that model.toml names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +43,14 @@ class Onnx:
     input_name: str
     input_shape: tuple[int, ...]
     output_name: str
-    output_shape: tuple[int, ...]  # (1, labels)
+    output_shape: tuple[int, ...]  # (1, labels), or (1, frames, labels)
     ops: tuple[str, ...]
     states: tuple[State, ...] = ()
 
     @property
     def labels(self) -> int:
-        return self.output_shape[1]
+        """Outputs of one window, in one row: its labels, in every frame where it has frames."""
+        return math.prod(self.output_shape[1:])
 
 
 def inspect(path: Path, states: Mapping[str, str] = MappingProxyType({})) -> Onnx:
@@ -75,10 +77,10 @@ def inspect(path: Path, states: Mapping[str, str] = MappingProxyType({})) -> Onn
             f"{path}: input {feed.name!r} has shape {list(input_shape)}; four dimensions with batch 1 are "
             f"needed, as [1,1,frames,bins] or [1,frames,bins,1]. {EXPORT}"
         )
-    if len(output_shape) != 2 or output_shape[0] != 1:
+    if len(output_shape) not in (2, 3) or output_shape[0] != 1:
         raise CandidateError(
-            f"{path}: output {out.name!r} has shape {list(output_shape)}; logits of shape [1,labels] are "
-            f"needed. {EXPORT}"
+            f"{path}: output {out.name!r} has shape {list(output_shape)}; logits of shape [1,labels], or "
+            f"[1,frames,labels] of a command model, are needed. {EXPORT}"
         )
     return Onnx(
         path=path,

@@ -15,33 +15,39 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from harness import baseline as baselines
-from harness import bench, streaming
+from harness import bench, streaming, together
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.clip import write_clip
 from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
+from harness.audio.grammar import Grammar
 from harness.audio.streams import Stream as Planned
 from harness.baseline import Baseline
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
 from harness.cache import Cache, digest, disk_error
-from harness.candidate import Candidate, Stream
+from harness.candidate import Candidate, CommandHead, KeywordHead, Stream
 from harness.energy import Energy
-from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, nearest
+from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, Unsupported, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio
 from harness.onnxfile import inspect
+from harness.pipeline import Couple, Pipeline
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
 from harness.recipe import FLOAT as FLOAT
 from harness.recipe import Recipe
+from harness.score import command, keyword
+from harness.score.ctc import Decoder, decoder
 from harness.score.drift import Pair
-from harness.score.keyword import Comparison, compare
+from harness.score.frontend import Parity
+from harness.score.keyword import Comparison, Decisions
+from harness.score.pipeline import Session
 from harness.score.slices import Slice, cells, margins, matching
 from harness.score.wakeword import Listening, Point
-from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress, Scores
+from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
 from harness.targets.registry import registry
 from harness.targets.state_scales import StateScale, state_scales
 
@@ -102,11 +108,11 @@ class Run:
 
     def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
         """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
-        wanted = recipe.calibration
+        wanted, sentences = recipe.calibration, candidate.grammar is not None
         front = candidate.frontend.lasting(CALIBRATION_STEPS) if candidate.states else candidate.frontend
         return self._once(
             ("calibration", candidate.name, wanted),
-            lambda: calibrate(self.corpus(candidate), wanted, front, self.cache, self.say),
+            lambda: calibrate(self.corpus(candidate), wanted, front, self.cache, self.say, sentences=sentences),
         )
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
@@ -129,6 +135,21 @@ class Run:
     def parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         """Logits of the float model and of the recipe's own float path on the first clean clips."""
         return self._once(("parity", candidate.name, recipe.id), lambda: self._parity(candidate, recipe))
+
+    def decoder(self, candidate: Candidate) -> Decoder:
+        """What makes text of a command candidate's outputs. Raises Unsupported for other tasks."""
+        return self._once(("decoder", candidate.name), lambda: _decoder(candidate))
+
+    def choices(self, candidate: Candidate) -> tuple[str, ...]:
+        """What a rendering can be decided as: labels, or the sentences of the grammar."""
+        return candidate.grammar.sentences if candidate.grammar else candidate.labels
+
+    def decided(self, candidate: Candidate, outputs: Logits) -> Decisions:
+        """The place among :meth:`choices` that each row of outputs decides for."""
+        if candidate.grammar is None:
+            return keyword.decisions(outputs)
+        decoding = self.decoder(candidate)
+        return decoding.decided(decoding.scores(outputs))
 
     def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))
@@ -208,6 +229,26 @@ class Run:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""
         return self._once(("profile", candidate.name, recipe.id), lambda: bench.profile(self, candidate, recipe))
 
+    def frontend(self, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Evidence, str]:
+        """How far the features of host and board lie apart, with evidence and source. Raises NotMeasured."""
+        return self._once(("frontend", candidate.name, recipe.id), lambda: bench.frontend(self, candidate, recipe))
+
+    def pipeline_stream(self, pipeline: Pipeline) -> Planned:
+        """What a pipeline hears, planned. Raises Unsupported where a corpus is not here."""
+        return self._once(("pipeline", pipeline.name), lambda: together.planned(self, pipeline))
+
+    def session(self, pipeline: Pipeline, pair: Couple) -> Session:
+        """The pipeline's stream lived through by one build."""
+        return self._once(("session", pipeline.name, pair.id), lambda: together.session(self, pipeline, pair))
+
+    def responses(self, pipeline: Pipeline, pair: Couple) -> together.Responses:
+        """Times from the end of speech to the result. Raises NotMeasured."""
+        return self._once(("responses", pipeline.name, pair.id), lambda: together.responses(self, pipeline, pair))
+
+    def memory(self, pipeline: Pipeline, pair: Couple) -> int:
+        """Resident bytes of both models together. Raises NotMeasured."""
+        return self._once(("memory", pipeline.name, pair.id), lambda: together.memory(self, pipeline, pair))
+
     def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
         """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""
         return self._once(("energy", candidate.name, recipe.id), lambda: bench.energy_of(self, candidate, recipe))
@@ -280,6 +321,8 @@ class Run:
     def _load_corpus(self, candidate: Candidate) -> Corpus:
         corpus = load_corpus(candidate.head.corpus, candidate.house, self.data)
         require_audio(corpus, self.cache)
+        if candidate.grammar:
+            return within(corpus, candidate, candidate.grammar)
         return corpus if candidate.streams else relabel(corpus, candidate)
 
     def _check(self, candidate: Candidate) -> None:
@@ -298,6 +341,12 @@ class Run:
             raise CandidateError(
                 f"{candidate.name}: model.toml lists {len(candidate.labels)} labels, but {candidate.model.name} "
                 f"gives {onnx.output_shape[-1]} outputs; list every label in the order of the outputs."
+            )
+        if (len(onnx.output_shape) == 3) != (candidate.task == "command"):
+            raise CandidateError(
+                f"{candidate.name}: {candidate.model.name} gives {list(onnx.output_shape)}, but a candidate of task "
+                f'"{candidate.task}" gives [1,{"frames," if candidate.task == "command" else ""}labels]; correct task '
+                "in model.toml, or export the other model."
             )
 
     def _features(self, candidate: Candidate, condition: str) -> Features:
@@ -357,6 +406,7 @@ class Run:
                 corpus=self.corpus(candidate).split("test").digest,
                 audio=renditions.digest,
                 tools={name: version(name) for name in FRONT_TOOLS},
+                stored="float16" if candidate.task == "command" else "float32",
             ),
             self.outputs(candidate, FLOAT)[condition],
             renditions.levels_db,
@@ -416,7 +466,10 @@ class Run:
     def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
         tested = golden if recipe == FLOAT else self.outputs(candidate, recipe)
-        return compare(self.clips(candidate), candidate.labels, candidate.background, golden, tested)
+        clips, head = self.clips(candidate), candidate.head
+        if isinstance(head, KeywordHead):
+            return keyword.compare(clips, head.labels, head.background, golden, tested)
+        return command.compare(clips, self.decoder(candidate), golden, tested)
 
 
 def conditions(candidate: Candidate) -> list[str]:
@@ -445,6 +498,27 @@ def relabel(corpus: Corpus, candidate: Candidate) -> Corpus:
         )
     clips = tuple(replace(clip, label=UNKNOWN) if clip.label in strange else clip for clip in corpus.clips)
     return replace(corpus, clips=clips)
+
+
+def within(corpus: Corpus, candidate: Candidate, grammar: Grammar) -> Corpus:
+    """The corpus, all of whose clips say a sentence of the grammar. Raises CorpusError where one does not."""
+    strange = sorted({clip.label for clip in corpus.clips} - set(grammar.sentences))
+    if strange:
+        raise CorpusError(
+            f"corpus {corpus.name!r} says {', '.join(map(repr, strange[:3]))}, which the grammar of {candidate.name} "
+            f"does not hold{nearest(strange[0], grammar.sentences)}; add the pattern, or drop the clips."
+        )
+    return corpus
+
+
+def _decoder(candidate: Candidate) -> Decoder:
+    head, grammar = candidate.head, candidate.grammar
+    if not isinstance(head, CommandHead) or grammar is None:
+        raise Unsupported(
+            f'{candidate.name} is of task "{candidate.task}": only candidates of task "command" make text; see '
+            "docs/commands.md."
+        )
+    return decoder(head.labels, head.blank, grammar.sentences, head.reject)
 
 
 def selected(candidates: Sequence[Candidate], name: str) -> Candidate:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import golden_stream as golden_scores
-from harness.audio import streams
+from harness.audio import laying, streams
 from harness.audio.checks import require_audio
 from harness.audio.corpus import UNGROUPED, load_corpus
 from harness.audio.listening import steps
@@ -75,7 +75,7 @@ def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
             corpus = load_corpus(name, candidate.house, run.data)
             require_audio(corpus, run.cache)
             only = name in wanted.word_from
-            spoken += [each for each in streams.sources(corpus) if not only or each.clip.label == candidate.labels[0]]
+            spoken += [each for each in laying.sources(corpus) if not only or each.clip.label == candidate.labels[0]]
         except Unsupported as lack:
             lacks.append(str(lack))
     if lacks and not any(source.clip.label == candidate.labels[0] for source in spoken):
@@ -84,7 +84,7 @@ def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
         )
     for text in lacks:
         run.say(f"the stream {wanted.name} of {candidate.name} is laid without a corpus: {text}")
-    return streams.lay(
+    return laying.lay(
         candidate.labels[0],
         spoken,
         hours=wanted.hours,
@@ -152,10 +152,14 @@ def own_path(run: Run, candidate: Candidate, recipe: Recipe) -> Pair:
 
 def trace(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Trace:
     """What the build said, with what was to be heard."""
-    stream, front = run.stream(candidate, wanted), candidate.frontend
-    said = averaged(run.scores(candidate, recipe, wanted), head(candidate).average)
+    return traced(candidate, run.stream(candidate, wanted), run.scores(candidate, recipe, wanted), wanted.name)
+
+
+def traced(candidate: Candidate, stream: streams.Stream, scores: Scores, name: str) -> Trace:
+    """Scores of a stream, averaged as the candidate asks, with what was to be heard."""
+    front, said = candidate.frontend, averaged(scores, head(candidate).average)
     first_s = front.step_s + front.overlap / front.sample_rate
-    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, wanted.name)
+    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, name)
 
 
 def averaged(said: Scores, steps: int) -> Scores:
@@ -168,7 +172,9 @@ def listening(run: Run, candidate: Candidate, recipe: Recipe, name: str) -> tupl
     """What the build said of one stream, and its events at the candidate's threshold."""
     one = head(candidate)
     heard = Listening((trace(run, candidate, recipe, named(candidate, name)),), one.refractory_s)
-    return heard, heard.at(one.threshold)
+    point = heard.at(one.threshold)
+    run.write(f"{candidate.name}/{recipe.id}/det-{name}", {heard.kind: heard.tradeoff(point)})
+    return heard, point
 
 
 def named(candidate: Candidate, name: str) -> Stream:

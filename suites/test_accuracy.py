@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.task("keyword")
+pytestmark = pytest.mark.task("keyword", "command")
 
 
 def test_sanity(judged, record):

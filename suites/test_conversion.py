@@ -6,7 +6,7 @@ import pytest
 
 from harness.gates import artifact as gates
 
-pytestmark = pytest.mark.task("keyword")
+pytestmark = pytest.mark.task("keyword", "command")
 
 
 @pytest.mark.gate("parity")

@@ -6,7 +6,7 @@ import pytest
 
 from harness.gates import stored
 
-pytestmark = pytest.mark.task("keyword")
+pytestmark = pytest.mark.task("keyword", "command")
 
 
 def test_golden(candidate, house, run, golden, record):

@@ -11,8 +11,9 @@ pytestmark = pytest.mark.task("wakeword")
 
 
 @pytest.mark.gate("stream")
-def test_words(build, candidate, listening, run, record):
+def test_words(build, candidate, listening, run, record, show):
     heard, point = listening
+    show.tradeoff(heard, point)
     record(*wakeword.judge(build, heard, point, run.words(candidate, heard)))
 
 

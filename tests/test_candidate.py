@@ -206,3 +206,53 @@ def test_layers_are_kept_in_float_of_int8_alone(folder: Path) -> None:
     edit(folder, 'precision = "fp16"', 'precision = "fp16"\nkeep_float = ["stem"]')
     with pytest.raises(CandidateError, match=r'recipe\.1: keep_float names what precision = "int8" leaves in float'):
         load(folder)
+
+
+COMMAND = """
+[candidate]
+name = "tiny"
+task = "command"
+labels = ["<blank>", " ", "g", "o"]
+corpus = "tones"
+
+[frontend]
+
+[[recipe]]
+target = "host"
+name = "int8"
+precision = "int8"
+"""
+
+
+def command(folder: Path, toml: str = COMMAND, grammar: str = 'patterns = ["go go"]') -> Path:
+    (folder / "model.toml").write_text(toml)
+    (folder / "grammar.toml").write_text(grammar)
+    return folder
+
+
+def test_a_command_candidate_has_a_grammar(folder: Path) -> None:
+    found = load(command(folder))
+    assert found.task == "command"
+    assert found.grammar is not None
+    assert found.grammar.sentences == ("go go",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "grammar", "told"),
+    [
+        ('"o"]', '"o", "oo"]', 'patterns = ["go"]', "one letter"),
+        ('corpus = "tones"', 'corpus = "tones"\nblank = "<blnk>"', 'patterns = ["go"]', "did you mean '<blank>'"),
+        ("[frontend]", "[frontend]", 'patterns = ["go left"]', r"letters \['e', 'f', 'l', 't'\]"),
+        ("[frontend]", "[frontend]", 'pattern = ["go"]', "grammar.toml"),
+        ('task = "command"', 'task = "comand"', 'patterns = ["go"]', "command"),
+        ('corpus = "tones"', 'corpus = "tones"\ngrammar = "../../g.toml"', 'patterns = ["go"]', "leads out"),
+    ],
+)
+def test_a_command_candidates_faults_are_told(folder: Path, old: str, new: str, grammar: str, told: str) -> None:
+    assert old in COMMAND
+    with pytest.raises(CandidateError, match=told):
+        load(command(folder, COMMAND.replace(old, new), grammar))
+
+
+def test_a_keyword_candidate_has_none(folder: Path) -> None:
+    assert load(folder).grammar is None

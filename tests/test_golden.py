@@ -76,6 +76,27 @@ def test_every_float_survives(tmp_path_factory: pytest.TempPathFactory, logits: 
     np.testing.assert_array_equal(read(path).logits, logits)
 
 
+def test_logits_of_every_frame_are_stored_in_half_and_read_in_full(tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).normal(0, 5, (CLIPS, 12)).astype(np.float32)  # four frames of three labels
+    golden = replace(of(stored="float16"), logits=logits)
+    place_ = tmp_path / "half.safetensors"
+    assert difference(place_, golden) == f"clean: new, {CLIPS} renderings"
+    write(place_, golden)
+    assert load_file(place_)["logits"].dtype == np.float16
+    found = read(place_)
+    assert found.logits.dtype == np.float32
+    assert faults(found, golden, AUDIO) == []  # rounding is no fault
+    assert difference(place_, golden) == ""
+    moved = replace(golden, logits=logits + np.float32(0.1))
+    assert "float outputs differ on 6 of 6 renderings" in faults(found, moved, AUDIO)[0]
+
+
+def test_a_type_of_logits_that_is_not_known_is_refused(path: Path) -> None:
+    write(path, of(stored="float64"))
+    with pytest.raises(GoldenError, match="stored as 'float64'"):
+        read(path)
+
+
 def test_the_same_golden_is_the_same_bytes(path: Path) -> None:
     before = path.read_bytes()
     write(path, read(path))

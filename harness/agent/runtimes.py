@@ -132,7 +132,7 @@ def _open_onnx(file: Path, _: Shape) -> Infer:
     name, shape = feed.name, feed.shape
 
     def infer(window: Floats) -> Floats:
-        logits: Floats = session.run([result], {name: window.reshape(shape)})[0][0]
+        logits: Floats = session.run([result], {name: window.reshape(shape)})[0].reshape(-1)
         return logits
 
     return infer
@@ -151,7 +151,7 @@ def _open_tflite(file: Path, _: Shape, delegate: str = "") -> Infer:
     def infer(window: Floats) -> Floats:
         interpreter.set_tensor(feed, quantize(laid(window, shape)))
         interpreter.invoke()
-        return dequantize(interpreter.get_tensor(fetch)[0])
+        return dequantize(interpreter.get_tensor(fetch).reshape(-1))
 
     return infer
 

@@ -7,6 +7,7 @@ nothing is measured on a board that is no longer ours.
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
@@ -61,6 +62,14 @@ def run(name: str, token: str, windows: dict[str, Any]) -> Iterator[dict[str, An
             found.append(_logits(infer, features[done + len(found)]))
         done += len(found)
         yield pack(np.stack(found).astype(np.float32))
+
+
+def features(token: str, front: dict[str, Any], audio: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The front end's features of windows ``(n, samples)``, packed, one window at a call."""
+    settings = SimpleNamespace(**front)
+    for wave in unpack(audio):
+        lock.check(token)
+        yield pack(_model_fault(partial(frontend.features, settings, wave)))
 
 
 def stages(

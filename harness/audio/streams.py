@@ -14,29 +14,20 @@ from importlib.metadata import version
 
 import numpy as np
 
-from harness.audio.ambience import AMBIENCES, Ambience, bed
-from harness.audio.clip import Clip, Split, Wave, read_clip
+from harness.audio.ambience import Ambience, bed
+from harness.audio.clip import Clip, Wave, read_clip
 from harness.audio.conditions import MADE_WITH, Pcm
-from harness.audio.corpus import Corpus, audio_sha
+from harness.audio.corpus import audio_sha
 from harness.audio.effects import level_db, reverberate, turned_down
 from harness.audio.rooms import ROOMS, cached_bank, make_bank
 from harness.audio.truth import Truth
 from harness.cache import Cache, digest
-from harness.errors import CorpusError
 
 ARITHMETIC = 1  # raise when planning or rendering computes something else
 SCENE_S = 20.0
-EDGE_S = 0.8  # without speech at both ends of a scene, and around each of several words in it
 FADE_S = 0.2  # of the bed at both ends: ambiences follow each other without a click
 PAD_S = 0.03  # around the audible part of a clip, faded: no click where a recording is cut
-CLEAR_S = (1.6, 3.0)  # before and after a word: its detection is nobody else's
-GAP_S = (0.2, 0.8)  # between others that talk
-TALK = 0.5  # share of scenes in which somebody talks all the time; in the others nobody does but those who call
 SPEECH_DBFS = -25.0
-SPREAD_DB = 3.0
-AUDIBLE_DB = -25.0  # under a clip's loudest frame: recordings have a noise floor of their own
-FRAME_S = 0.01
-SILENCE = "silence"
 KEPT = 256  # clips at hand while rendering
 
 
@@ -120,6 +111,23 @@ class Stream:
         if len(left):
             yield left
 
+    def first(self, hours: float) -> Stream:
+        """The stream's begin: as many whole scenes as the hours hold, one at least."""
+        return replace(self, scenes=self.scenes[: max(1, round(hours * 3600 / SCENE_S))])
+
+    def excerpts(self, starts_s: Sequence[float], samples: int) -> Pcm:
+        """Windows ``(n, samples)`` from ascending times on; silence before the stream's begin and behind its end."""
+        found = np.zeros((len(starts_s), samples), np.int16)
+        begins = [round(start * self.sample_rate) for start in starts_s]
+        at = 0
+        for chunk in self.chunks(SCENE_S):
+            for row, begin in zip(found, begins, strict=True):
+                low, high = max(begin, at), min(begin + samples, at + len(chunk))
+                if low < high:
+                    row[low - begin : high - begin] = chunk[low - at : high - at]
+            at += len(chunk)
+        return found
+
     def _truth(self, index: int, scene: Scene, laid: Laid) -> Truth:
         clip, begin = laid.source.clip, index * SCENE_S + laid.at / self.sample_rate
         end = begin + (laid.last - laid.first) / self.sample_rate
@@ -145,116 +153,9 @@ class Stream:
         return np.asarray(bank.responses[scene.seed % len(bank.responses)], np.float32)
 
 
-def sources(corpus: Corpus, split: Split = "test") -> list[Source]:
-    """What a corpus has to lay into streams: the clips of one split, without those of mere room tone."""
-    clips = corpus.split(split).clips
-    return [Source(clip, corpus.name, corpus.sample_rate, corpus.real) for clip in clips if clip.label != SILENCE]
-
-
-def lay(
-    word: str,
-    spoken: Sequence[Source],
-    *,
-    hours: float,
-    words: int,
-    seed: int,
-    sample_rate: int = 16000,
-    ambiences: Sequence[Ambience] = AMBIENCES,
-    cache: Cache | None = None,
-) -> Stream:
-    """Plan a stream: ``words`` utterances of ``word`` among everything else that ``spoken`` holds.
-
-    Corpora are heard equally often, and each of a corpus' clips once before any of them again. Raises
-    CorpusError where recordings and synthetic speech are mixed, where nobody says the word, or where so many words do not fit into the hours.
-    """
-    if len({source.real for source in spoken}) > 1:
-        raise CorpusError(f"a stream of {word!r} mixes recordings and synthetic speech; lay one stream of each.")
-    called = [source for source in spoken if source.clip.label == word]
-    others = [source for source in spoken if source.clip.label != word]
-    if words and not called:
-        raise CorpusError(f"no clip says {word!r}: a stream without it tells nothing of misses. Add clips of it.")
-    count = max(1, round(hours * 3600 / SCENE_S))
-    own = np.random.default_rng(seed)
-    share = np.diff(np.linspace(0, words, count + 1).round().astype(int))
-    queues = _Turns(called, own), _Turns(others, own)
-    scenes = [
-        _scene(ambiences[int(own.integers(len(ambiences)))], int(wanted), queues, own, sample_rate)
-        for wanted in own.permutation(share)
-    ]
-    return Stream(word, sample_rate, bool(spoken and spoken[0].real), tuple(scenes), cache)
-
-
-class _Turns:
-    """Sources by lot: every corpus as often as the others, each of its clips once before any again."""
-
-    def __init__(self, items: Sequence[Source], own: np.random.Generator) -> None:
-        self._own = own
-        self._corpora = [[item for item in items if item.corpus == name] for name in sorted({i.corpus for i in items})]
-        self._orders: list[list[int]] = [[] for _ in self._corpora]
-
-    def __bool__(self) -> bool:
-        return bool(self._corpora)
-
-    def next(self) -> Source:
-        which = int(self._own.integers(len(self._corpora)))
-        if not self._orders[which]:
-            self._orders[which] = self._own.permutation(len(self._corpora[which])).tolist()
-        return self._corpora[which][self._orders[which].pop()]
-
-
-def _scene(
-    ambience: Ambience, wanted: int, queues: tuple[_Turns, _Turns], own: np.random.Generator, rate: int
-) -> Scene:
-    """Words spread over the scene; in a scene of talk, others speak wherever they do not cover a word."""
-    called, others = queues
-    slot = SCENE_S / max(1, wanted)
-    laid: list[Laid] = []
-    for index in range(wanted):
-        word = _cut(called.next(), own, rate)
-        spare = slot - (word.last - word.first) / rate - 2 * EDGE_S
-        if spare < 0:
-            raise CorpusError(
-                f"{wanted} utterances of {word.source.clip.label!r} do not fit into {SCENE_S:g} s with "
-                f"{2 * EDGE_S:g} s between them; lay fewer words, or more hours."
-            )
-        at = index * slot + EDGE_S + own.uniform(0, spare)
-        laid.append(replace(word, at=round(at * rate)))
-    if others and own.random() < TALK:
-        laid += _talk(laid, others, own, rate)
-    return Scene(ambience, int(own.integers(2**31)), tuple(sorted(laid, key=lambda each: each.at)))
-
-
-def _talk(words: Sequence[Laid], others: _Turns, own: np.random.Generator, rate: int) -> Iterator[Laid]:
-    """Speech from one end of a scene to the other, clear of the words in it."""
-    busy = [
-        (each.at / rate - own.uniform(*CLEAR_S), (each.at + each.last - each.first) / rate + own.uniform(*CLEAR_S))
-        for each in words
-    ]
-    now = EDGE_S
-    while now < SCENE_S - EDGE_S:
-        other = _cut(others.next(), own, rate)
-        end = now + (other.last - other.first) / rate
-        blocking = [until for since, until in busy if since < end and now < until]
-        if blocking:
-            now = max(blocking)
-        elif end > SCENE_S - EDGE_S:
-            return
-        else:
-            yield replace(other, at=round(now * rate))
-            now = end + own.uniform(*GAP_S)
-
-
-def _cut(source: Source, own: np.random.Generator, rate: int) -> Laid:
-    """The audible part of a source, at most as long as a scene has room for, at a level of its own."""
-    first, last = _audible(source, rate)
-    longest = round((SCENE_S - 2 * EDGE_S - 2 * CLEAR_S[0]) * rate)
-    dbfs = SPEECH_DBFS + round(float(own.uniform(-SPREAD_DB, SPREAD_DB)), 2)
-    return Laid(source, 0, first, min(last, first + longest), dbfs)
-
-
 def _spoken(laid: Laid, rate: int) -> tuple[int, Wave]:
     """Where in its scene a source's audio begins, and the audio at its level: padded, faded in and out."""
-    pad, audio = round(PAD_S * rate), _heard(laid.source, rate)
+    pad, audio = round(PAD_S * rate), heard(laid.source, rate)
     before, after = min(pad, laid.first), min(pad, len(audio) - laid.last)
     gain = np.float32(10 ** ((laid.dbfs - level_db(audio[laid.first : laid.last])) / 20))
     spoken = audio[laid.first - before : laid.last + after] * gain
@@ -269,19 +170,8 @@ def _fade(samples: int, rate: int) -> Wave:
     return np.asarray(np.minimum(ramp / np.float32(FADE_S * rate), np.float32(1)), np.float32)
 
 
-@lru_cache(maxsize=200_000)
-def _audible(source: Source, rate: int) -> tuple[int, int]:
-    """First and last sample of what is heard: frames within AUDIBLE_DB of the loudest."""
-    audio = _heard(source, rate)
-    size = round(FRAME_S * rate)
-    power = np.square(audio[: len(audio) // size * size].reshape(-1, size), dtype=np.float64).mean(axis=1)
-    loud = np.flatnonzero(power > power.max(initial=0.0) * 10 ** (AUDIBLE_DB / 10))
-    if not loud.size:
-        raise CorpusError(f"clip {source.clip.id!r} is silent: it cannot be laid into a stream. Drop it.")
-    return int(loud[0]) * size, int(loud[-1] + 1) * size
-
-
 @lru_cache(maxsize=KEPT)
-def _heard(source: Source, rate: int) -> Wave:
+def heard(source: Source, rate: int) -> Wave:
+    """The audio of a source at the stream's rate, whatever its own."""
     clip = source.clip if source.sample_rate == rate else replace(source.clip, resample=True)
     return read_clip(clip, rate)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import rss
 from harness.boards.runtimes import open_model, open_step
 from harness.errors import ToolchainError
@@ -32,6 +33,9 @@ class LocalBoard(Board):
             if i % EVERY == 0:
                 say(f"{artifact.candidate} {artifact.recipe.id}: {i} of {len(features)} windows run")
         return np.stack(outputs).astype(np.float32) if outputs else np.zeros((0, 0), np.float32)
+
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        return frontend.batch(audio)
 
     def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
         """Raises ToolchainError where a feature is not finite, or the artifact is no such step."""

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from harness.candidate import Candidate
+from harness.candidate import Candidate, KeywordHead
 from harness.diagnose import layers, ranges, source, stages, upstream
 from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
 from harness.diagnose.findings import Cause, Diagnosis, Stage, ranked
-from harness.errors import CorpusError
+from harness.errors import CorpusError, Unsupported
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.recipe import Recipe
@@ -45,10 +45,16 @@ def diagnose(
     ``failed`` says that a gate has shown harm, so that the question is why, not whether. Experiments begin until
     ``seconds`` are over. Raises what the build itself raises: ToolchainError, Unsupported.
     """
+    head = candidate.head
+    if not isinstance(head, KeywordHead):
+        raise Unsupported(
+            f'{candidate.name} is of task "{candidate.task}"; causes are looked for in keyword models only. Its sanity '
+            "row names tokens that are read amiss; for lossy layers compare recipes that keep some of them in float."
+        )
     started = time.monotonic()
     floats, stored, fault = upstream.reference(run, candidate)
     tested = run.outputs(candidate, recipe)
-    comparison = _compare(run, candidate, floats, tested)
+    comparison = compare(run.clips(candidate), head.labels, head.background, floats, tested)
     build = Build(candidate, recipe, run.artifact(candidate, recipe).evidence.value, run.seed)
     part, failing = _slice(run, build, comparison, slice_id)
     sample, places = _sample(run, candidate, comparison, part)
@@ -111,10 +117,6 @@ def _source(case: Case, comparison: Comparison, part: Slice, keywords: bool, mis
     case.trials += other.trials
     case.left_out += other.left_out
     return other.causes
-
-
-def _compare(run: Run, candidate: Candidate, floats: Mapping[str, Logits], tested: Mapping[str, Logits]) -> Comparison:
-    return compare(run.clips(candidate), candidate.labels, candidate.background, floats, tested)
 
 
 def _slice(run: Run, build: Build, comparison: Comparison, slice_id: str | None) -> tuple[Slice, bool]:

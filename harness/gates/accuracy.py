@@ -18,13 +18,24 @@ from harness.score.slices import Slice
 from harness.verdict import Limit, Outcome, clips_needed, decide, holm, screen
 
 FLOORS = ("recall", "score")  # gates of absolute floors: of keyword clips, of all clips
-UNITS = {"drop": "points", "flips": "%", "sqnr": "dB", "regression": "points", "drift": "points"}
+COMMAND = ("wer", "cer", "wer_rise")  # metrics that only command candidates have
+UNITS = {
+    "drop": "points",
+    "flips": "%",
+    "sqnr": "dB",
+    "regression": "points",
+    "drift": "points",
+    "wer": "%",
+    "cer": "%",
+    "wer_rise": "points",
+}
 
 Measure = Callable[[Slice, float], Estimate]  # of a slice, at a confidence, in the metric's unit
 
 
 def limits(build: Build, metric: str) -> Since:
-    found: Since = getattr(build.candidate.budgets(build.recipe), metric)
+    budgets = build.candidate.budgets(build.recipe)
+    found: Since = getattr(budgets.command if metric in COMMAND else budgets, metric)
     return found
 
 
@@ -137,6 +148,9 @@ def _detail(gate: str, part: Slice, figure: Estimate, limit: Limit, harm: float,
         "sqnr": "logit SQNR",
         "recall": "keyword recall",
         "score": "share decided right",
+        "wer": "word error rate",
+        "cer": "letter error rate",
+        "wer_rise": "word error rate above golden's",
     }[gate]
     size = f"n={figure.n} renderings of {figure.clips} clips, {figure.clusters} speakers"
     rule = f"limit {'at least' if limit.least else 'at most'} {limit.value:g} {unit}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.candidate import Candidate
+from harness.gates import frontend
 from harness.gates.accuracy import gate_name
 from harness.gates.latency import QUANTILES
 from harness.recipe import Recipe
@@ -45,6 +46,8 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
         found |= {("latency", f"{what} {name}") for name in QUANTILES if getattr(budget, name) is not None}
     if budgets.slowdown is not None:
         found.add(("latency", "inference over float, p50"))
+    if budgets.frontend is not None:
+        found.add((frontend.GATE, frontend.PART))
     if budgets.layers is not None:
         found.add(("placement", "layers"))
     return found | {("footprint", part) for part, key in SIZES.items() if getattr(budgets, key) is not None}

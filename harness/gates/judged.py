@@ -46,7 +46,7 @@ class Judged:
         return accuracy.sane(self.build, self.comparison, self.run.margins(self.build.candidate))
 
     def margins(self, metric: str) -> dict[str, Row]:
-        """Rows of all margins of ``drop``, ``flips``, ``sqnr``, ``regression`` or ``drift``, by slice."""
+        """Rows of all margins of ``drop``, ``flips``, ``sqnr``, ``regression``, ``drift``, or of COMMAND, by slice."""
         if metric not in self._margins:
             parts = self.run.margins(self.build.candidate)
             judge = self._since if metric in SINCE else self._against_golden
@@ -93,14 +93,14 @@ class Judged:
         parts = self.run.margins(candidate)
         found = {part.id: comparison.accuracy(part, confidence, seed, keywords=False) for part in parts}
         scores = {name: asdict(score) for name, score in found.items() if math.isfinite(score.error)}
-        wrong = decided_wrong(comparison, self.run.clips(candidate), candidate.labels)
+        wrong = decided_wrong(comparison, self.run.clips(candidate), self.run.choices(candidate))
         decided = Decided(audio=self.run.heard(candidate), confidence=confidence, scores=scores, wrong=wrong)
         self.run.write(self._record("decisions"), decided.model_dump(mode="json"))
 
     def _keep_flips(self, comparison: Comparison) -> None:
         """The worst flipped decisions with their audio, for whoever wants to hear them."""
         candidate = self.build.candidate
-        found = flips(comparison, self.run.clips(candidate), candidate.labels)
+        found = flips(comparison, self.run.clips(candidate), self.run.choices(candidate))
         for i, flip in enumerate(found[:MOST_HEARD]):
             renditions = self.run.renditions(candidate, flip.condition)
             file = f"{self._record('heard')}-{i + 1}.flac"

@@ -23,11 +23,6 @@ MOST_REPEATED = 0.05  # of the words heard: what a burst may outlast its refract
 MOST_HOURS = 10_000
 
 
-def kind(listening: Listening) -> str:
-    """What these streams are made of, as every row's slice begins."""
-    return "recordings" if listening.traces[0].real else "synthetic"
-
-
 def judge(build: Build, listening: Listening, point: Point, parts: Sequence[Slice]) -> list[Row]:
     """Every wake word row of one build over streams of one kind. ``point`` is where it operates."""
     found = [trusted(build, listening, point), labelled(build, listening, point)]
@@ -63,7 +58,7 @@ def false_accepts(build: Build, listening: Listening, point: Point) -> Row:
     outcome = decide(figure, Limit(limit), 0.0, budgets.confidence) if point.hours else Outcome.INCONCLUSIVE
     row = _row(build, listening, "false accepts", "overall", figure, limit, "per hour", outcome)
     text = (
-        f"{point.false_accepts} false accepts in {point.hours:.2f} h of {kind(listening)}, {figure.value:.2f} an hour "
+        f"{point.false_accepts} false accepts in {point.hours:.2f} h of {listening.kind}, {figure.value:.2f} an hour "
         f"[{figure.low:.2f}, {figure.high:.2f}], limit at most {limit:g} an hour, threshold {point.threshold:.4g}, "
         f"refractory period {listening.refractory_s:g} s"
     )
@@ -83,10 +78,10 @@ def delays(build: Build, listening: Listening, point: Point) -> list[Row]:
             continue
         found = percentile(taken, QUANTILES[name], budgets.confidence)
         row = partial(
-            build.row, "delay", f"{kind(listening)} {name}", value=found.value, unit="ms", limit=limit, low=found.low,
+            build.row, "delay", f"{listening.kind} {name}", value=found.value, unit="ms", limit=limit, low=found.low,
             high=found.high, n=len(taken), clusters=None,
         )  # fmt: skip
-        text = f"delay {name} of {kind(listening)}"
+        text = f"delay {name} of {listening.kind}"
         if found.value is None or found.low is None or found.high is None:
             rows.append(row(outcome=Outcome.INCONCLUSIVE, detail=f"{text}: {found.reason}; lay more words"))
             continue
@@ -104,7 +99,7 @@ def trusted(build: Build, listening: Listening, point: Point) -> Row:
     outcome = Outcome.FAIL if close or point.repeats > limit else Outcome.PASS
     text = (
         f"{close} detections within {listening.refractory_s:g} s of the one before, {point.repeats} repeats of "
-        f"{hits} words heard on {kind(listening)}"
+        f"{hits} words heard on {listening.kind}"
     )
     if outcome is Outcome.FAIL:
         text += (
@@ -112,7 +107,7 @@ def trusted(build: Build, listening: Listening, point: Point) -> Row:
             "wrong here, not the model's scores: set refractory_s, or mend what detects"
         )
     return build.row(
-        "refractory", f"{kind(listening)} overall", value=float(close + point.repeats), unit="detections",
+        "refractory", f"{listening.kind} overall", value=float(close + point.repeats), unit="detections",
         limit=limit, low=None, high=None, n=hits, clusters=None, outcome=outcome, detail=text,
     )  # fmt: skip
 
@@ -120,15 +115,15 @@ def trusted(build: Build, listening: Listening, point: Point) -> Row:
 def labelled(build: Build, listening: Listening, point: Point) -> Row:
     """FAIL where the truth fits the detections far better once its labels are moved by one event."""
     step = shifted(point, listening)
-    text = f"labels of {kind(listening)} fit the detections best as they are, n={point.words} words"
+    text = f"labels of {listening.kind} fit the detections best as they are, n={point.words} words"
     if step:
         text = (
-            f"labels of {kind(listening)} are shifted by one: moved {'back' if step < 0 else 'on'} by one event they "
+            f"labels of {listening.kind} are shifted by one: moved {'back' if step < 0 else 'on'} by one event they "
             f"explain the detections, as they are {point.misses} of {point.words} words seem missed. The ground truth "
             "is wrong, not the model: build the streams anew, or mend the manifest"
         )
     return build.row(
-        "labels", f"{kind(listening)} overall", value=float(abs(step)), unit="events", limit=0.0, low=None, high=None,
+        "labels", f"{listening.kind} overall", value=float(abs(step)), unit="events", limit=0.0, low=None, high=None,
         n=point.words, clusters=None, outcome=Outcome.FAIL if step else Outcome.PASS, detail=text,
     )  # fmt: skip
 
@@ -144,7 +139,7 @@ def _row(
     outcome: Outcome,
 ) -> partial[Row]:
     return partial(
-        build.row, gate, f"{kind(listening)} {part}", value=figure.value, unit=unit, limit=limit, low=figure.low,
+        build.row, gate, f"{listening.kind} {part}", value=figure.value, unit=unit, limit=limit, low=figure.low,
         high=figure.high, n=figure.n, clusters=figure.clusters, outcome=outcome,
     )  # fmt: skip
 
@@ -152,7 +147,7 @@ def _row(
 def _missed(part: str, listening: Listening, point: Point, figure: Estimate, limit: float, confidence: float) -> str:
     rate = point.rate(confidence)
     return (
-        f"FRR on {kind(listening)} {part} {figure.value:.1f} % [{figure.low:.1f}, {figure.high:.1f}], limit at most "
+        f"FRR on {listening.kind} {part} {figure.value:.1f} % [{figure.low:.1f}, {figure.high:.1f}], limit at most "
         f"{limit:g} %, at {rate.value:.2f} false accepts an hour (at most {rate.high:.2f}, {point.false_accepts} in "
         f"{point.hours:.2f} h), threshold {point.threshold:.4g}, n={figure.n} words of {figure.clips} clips, "
         f"{figure.clusters} speakers"

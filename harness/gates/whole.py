@@ -8,7 +8,8 @@ from functools import partial
 from harness.budgets import Budgets
 from harness.errors import VoxgateError
 from harness.gates import artifact as artifacts
-from harness.gates import energy, latency
+from harness.gates import energy, frontend, latency
+from harness.gates.accuracy import COMMAND
 from harness.gates.base import Build, lack, outcome_of
 from harness.gates.judged import Judged
 from harness.row import Row
@@ -26,7 +27,7 @@ def accuracy(build: Build, run: Run) -> list[Row]:
     judged = Judged(build, run)
     judged.comparison  # noqa: B018 -- runs the artifact: a failure is not that of one gate
     rows = [judged.sanity()]
-    for metric in ("drop", "flips", "sqnr"):
+    for metric in ("drop", "flips", "sqnr", *(COMMAND if build.candidate.task == "command" else ())):
         rows += judged.margins(metric).values()
     return [*rows, *judged.cells, *judged.floors.values()]
 
@@ -60,6 +61,8 @@ def _gates(build: Build, run: Run, outputs: Callable[[Build, Run], Sequence[Row]
     yield from _timed(build, run, budgets)
     if budgets.cpu_share is not None:
         yield "placement", lambda: [artifacts.cpu_share(build, run.profile(candidate, recipe))]
+    if budgets.frontend is not None:
+        yield "frontend", lambda: [frontend.judge(build, run.frontend(candidate, recipe))]
     if budgets.energy_mj is not None:
         yield "energy", lambda: [energy.judge(build, run.energy(candidate, recipe), build.evidence)]
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from harness.budgets import Budgets
+from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.errors import Unsupported
+from harness.gates.accuracy import COMMAND
 from harness.plugin.house import House
 from harness.plugin.workers import group
 from harness.recipe import Recipe
@@ -26,6 +27,9 @@ SIZES = ("file", "weights", "activations", "rss")
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     names = set(metafunc.fixturenames)
+    if "pipeline" in names:
+        _parametrize_pipelines(metafunc, house)
+        return
     if "candidate" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gate")
@@ -42,6 +46,19 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
             marks = _marks(house, candidate, recipe)
             params.append(pytest.param(*base, *values, marks=marks, id="-".join((*base, *values))))
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
+
+
+def _parametrize_pipelines(metafunc: pytest.Metafunc, house: House) -> None:
+    """One test for each build of a pipeline that has a limit for the gate; it carries its target's mark."""
+    marker = metafunc.definition.get_closest_marker("gate")
+    params = []
+    for pipeline in house.pipelines.values():
+        limit = getattr(pipeline.budgets, marker.args[0]) if marker else True
+        for pair in pipeline.pairs if limit not in (None, LatencyBudget()) else ():
+            values = (pipeline.name, known_target(pair.target, pipeline.name).name, pair.name)
+            marks = [getattr(pytest.mark, pair.target), pytest.mark.xdist_group(pair.target)]
+            params.append(pytest.param(*values, marks=marks, id="-".join(values)))
+    metafunc.parametrize(("pipeline", "target", "recipe"), params, indirect=["pipeline"])
 
 
 def _of_task(metafunc: pytest.Metafunc, house: House) -> list[Candidate]:
@@ -92,7 +109,7 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown", "energy_mj", "cpu_share"):
+    if gate in ("layers", "slowdown", "energy_mj", "cpu_share", "frontend"):
         return getattr(budgets, gate) is not None
     if gate == "drift_db":
         return budgets.wakeword.drift_db is not None or budgets.wakeword.score_sqnr is not None
@@ -103,8 +120,8 @@ def _limited(budgets: Budgets, gate: str | None) -> bool:
 
 def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
     budgets = candidate.budgets(recipe)
-    if gate in ("drop", "flips", "sqnr", "regression", "drift"):
-        limits = getattr(budgets, gate)
+    if gate in ("drop", "flips", "sqnr", "regression", "drift", *COMMAND):
+        limits = getattr(budgets.command if gate in COMMAND else budgets, gate)
         parts = house.slices(candidate)
         if isinstance(parts, Unsupported):
             yield (NO_SLICE,)

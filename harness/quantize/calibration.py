@@ -49,9 +49,15 @@ class CalibrationSet:
 
 
 def calibrate(
-    corpus: Corpus, calibration: Calibration, frontend: FrontEnd, cache: Cache, say: Any = lambda _: None
+    corpus: Corpus,
+    calibration: Calibration,
+    frontend: FrontEnd,
+    cache: Cache,
+    say: Any = lambda _: None,
+    *,
+    sentences: bool = False,
 ) -> CalibrationSet:
-    """Choose, render and extract.
+    """Choose, render and extract. Where labels are ``sentences``, not all of them need be heard.
 
     Raises CandidateError for an unknown condition, CorpusError where there are no calibration clips.
     """
@@ -74,7 +80,7 @@ def calibrate(
             part = replace(split, clips=tuple(chosen[place] for place in places))
             renditions = render_corpus(part, CONDITIONS[name], frontend.samples, cache, say)
             features[places], levels[places] = frontend.batch(renditions.audio), renditions.levels_db
-    labels = {clip.label for clip in corpus.clips}
+    labels = set() if sentences else {clip.label for clip in corpus.clips}
     warnings = doubts(chosen, levels, corpus.accents, labels)
     for warning in warnings:
         say(f"calibration: {warning}")

@@ -74,6 +74,14 @@ def weighted(model: Path) -> tuple[str, ...]:
     )
 
 
+def branches(model: Path) -> bool:
+    """Whether several nodes read what one computes: a residual, or attention."""
+    graph = onnx.load(model).graph
+    computed = {name for node in graph.node for name in node.output if node.op_type != "Constant"}
+    read = [name for node in graph.node for name in node.input if name in computed]
+    return len(read) > len(set(read))
+
+
 def _activation(
     node: onnx.NodeProto, readers: Mapping[str, list[onnx.NodeProto]], outputs: set[str]
 ) -> list[onnx.NodeProto]:

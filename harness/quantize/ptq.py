@@ -78,9 +78,10 @@ def quantize_onnx(
 
     A step with ``states`` is calibrated as it hears the windows in their order; each state has one scale, in and out.
 
-    Weights are symmetric int8, per channel or per tensor; activations int8. ``ops`` are the operators whose inputs are
-    quantized (all that onnxruntime knows, where None), ``floats`` the nodes that stay in float; ``options`` go over the
-    ``extra_options`` of quantize_static.
+    Weights are symmetric int8, per channel or per tensor; activations int8, or uint8 in a model that branches: on x64,
+    whose kernels take uint8, onnxruntime turns int8 activations into it only where one node reads them. ``ops`` are
+    the operators whose inputs are quantized (all that onnxruntime knows, where None), ``floats`` the nodes that stay
+    in float; ``options`` go over the ``extra_options`` of quantize_static.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -107,15 +108,15 @@ def quantize_onnx(
     quant_pre_process(model, prepared, skip_symbolic_shape=True)  # our shapes are static
     kept = kept_nodes(model, recipe)
     _need_nodes(prepared, kept, recipe)
+    # A step is unsigned too: its state and gates are read by several nodes, and it would be left half in each.
+    unsigned = bool(states) or (ops is None and mixed.branches(prepared))
     quantize_static(
         prepared,
         output,
         Reader(),
         quant_format=QuantFormat.QDQ,
         per_channel=recipe.per_channel,
-        # onnxruntime turns int8 activations into uint8 on CPUs without VNNI, but only those that one node reads: a
-        # step, whose state and gates are read by several, would be left half in each, and its layers in float.
-        activation_type=QuantType.QUInt8 if states else QuantType.QInt8,
+        activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[ORT_ALGORITHMS[recipe.calibration.algorithm]],
         calibration_providers=["CPUExecutionProvider"],

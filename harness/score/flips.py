@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.audio.corpus import Clip
-from harness.score.keyword import Comparison, decisions
+from harness.score.keyword import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,10 @@ class Flip:
 
 def flips(comparison: Comparison, clips: Sequence[Clip], labels: Sequence[str]) -> list[Flip]:
     """Every changed decision: those that lost a right one first, then by how sure the build is of its own."""
-    before, after = decisions(comparison.golden), decisions(comparison.tested)
+    before, after = comparison.before, comparison.after
     found = []
     for i in np.flatnonzero((before != after) & (before >= 0)):
         clip = clips[comparison.clip[i]]
-        logits = comparison.tested[i]
         found.append(
             Flip(
                 clip=int(comparison.clip[i]),
@@ -45,7 +44,7 @@ def flips(comparison: Comparison, clips: Sequence[Clip], labels: Sequence[str]) 
                 golden=labels[before[i]],
                 tested=labels[after[i]] if after[i] >= 0 else None,
                 lost=bool(before[i] == comparison.truth[i]),
-                gap=float(logits[after[i]] - logits[before[i]]) if after[i] >= 0 else float("inf"),
+                gap=comparison.gap(int(i)) if after[i] >= 0 else float("inf"),
             )
         )
     return sorted(found, key=lambda flip: (not flip.lost, -flip.gap, flip.id, flip.condition))

@@ -14,12 +14,13 @@ from harness.score.slices import Slice
 
 Logits = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Decisions = npt.NDArray[np.intp]
 
 SQNR_CEILING = 140.0  # dB; float32 arithmetic ends there, so identical outputs are not infinite
 NO_DECISION = -1  # a rendering whose logits are not finite decides nothing and is never right
 
 
-def decisions(logits: Logits) -> npt.NDArray[np.intp]:
+def decisions(logits: Logits) -> Decisions:
     """Label index of each row of ``(n, labels)``; NO_DECISION where a logit is not finite."""
     finite = np.isfinite(logits).all(axis=1)
     return np.where(finite, np.argmax(np.where(np.isfinite(logits), logits, -np.inf), axis=1), NO_DECISION)
@@ -38,7 +39,7 @@ def sqnr_db(golden: Logits, tested: Logits) -> float:
 class Comparison:
     """Golden and tested outputs of every rendering (clip x condition), with what each one is.
 
-    All arrays have one row a rendering; logits are ``(n, labels)``.
+    All arrays have one row a rendering; logits are ``(n, labels)``. A decision is the place of a label, or NO_DECISION.
     """
 
     golden: Logits
@@ -50,6 +51,26 @@ class Comparison:
     speaker: npt.NDArray[np.intp]
     clip: npt.NDArray[np.intp]
 
+    @property
+    def before(self) -> Decisions:
+        """What golden decides."""
+        return decisions(self.golden)
+
+    @property
+    def after(self) -> Decisions:
+        """What the tested outputs decide."""
+        return decisions(self.tested)
+
+    @property
+    def broken(self) -> Mask:
+        """Renderings whose tested outputs are not finite."""
+        return np.asarray(~np.isfinite(self.tested).all(axis=1))
+
+    def gap(self, rendering: int) -> float:
+        """Logits by which the tested outputs prefer their decision to golden's."""
+        logits = self.tested[rendering]
+        return float(logits[self.after[rendering]] - logits[self.before[rendering]])
+
     def where(self, part: Slice) -> Mask:
         mask = np.ones(len(self.truth), bool)
         if part.accents is not None:
@@ -60,24 +81,23 @@ class Comparison:
 
     def drop(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings golden gets right less the share tested gets right: paired."""
-        right = decisions(self.golden) == self.truth
-        lost = right.astype(np.float64) - (decisions(self.tested) == self.truth)
+        right = self.before == self.truth
+        lost = right.astype(np.float64) - (self.after == self.truth)
         return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
 
     def lost(self, before: Mask, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings that were right ``before`` less the share tested gets right: paired."""
-        lost = before.astype(np.float64) - (decisions(self.tested) == self.truth)
+        lost = before.astype(np.float64) - (self.after == self.truth)
         return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
 
     def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings whose decision differs from golden's, right or wrong."""
-        tested = decisions(self.tested)
-        flipped = (decisions(self.golden) != tested) | (tested == NO_DECISION)
+        flipped = (self.before != self.after) | self.broken
         return self._share(flipped.astype(np.float64), self.where(part), confidence, seed)
 
     def accuracy(self, part: Slice, confidence: float, seed: int, *, keywords: bool) -> Estimate:
         """Share of the tested decisions that are right; of keyword clips alone: recall."""
-        right = decisions(self.tested) == self.truth
+        right = self.after == self.truth
         mask = self.where(part) & self.keyword if keywords else self.where(part)
         return self._share(right.astype(np.float64), mask, confidence, seed)
 
@@ -109,7 +129,7 @@ class Comparison:
     def insane(self, parts: Sequence[Slice]) -> list[str]:
         """What no healthy model does: outputs that are not finite, or one decision for everything."""
         faults = []
-        broken = int((~np.isfinite(self.tested).all(axis=1)).sum())
+        broken = int(self.broken.sum())
         if broken:
             faults.append(f"{broken} of {len(self.tested)} outputs are not finite")
         for part in parts:
@@ -118,7 +138,7 @@ class Comparison:
                 continue
             if len(np.unique(self.tested[mask], axis=0)) == 1:
                 faults.append(f"outputs are constant on {part}")
-            elif len(np.unique(decisions(self.tested)[mask])) == 1:
+            elif len(np.unique(self.after[mask])) == 1:
                 faults.append(f"every decision on {part} is the same")
         return faults
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,13 +88,15 @@ class Tally:
 
 
 def tally(fired_s: Seconds, trace: Trace, late_s: float = LATE_S) -> Tally:
-    """Match detections, in their order, with the words of a stream."""
+    """Match detections, in their order, with the words of a stream, which follow each other."""
     words = trace.words
+    begins = np.array([word.start_s for word in words])
     delays = np.full(len(words), np.nan)
     false: list[float] = []
     repeats: list[float] = []
     for time in fired_s:
-        near = [index for index, word in enumerate(words) if word.start_s <= time <= word.end_s + late_s]
+        last = int(np.searchsorted(begins, time, "right"))
+        near = [index for index in range(max(0, last - 2), last) if time <= words[index].end_s + late_s]
         free = [index for index in near if math.isnan(delays[index])]
         if free:
             delays[free[0]] = time - words[free[0]].end_s
@@ -190,6 +193,21 @@ class Listening:
         if len({trace.real for trace in self.traces}) > 1:
             raise ValueError("recordings and synthetic speech in one figure; judge each by itself")
 
+    @property
+    def kind(self) -> str:
+        """What is heard, as every table says it."""
+        return "recordings" if self.traces[0].real else "synthetic"
+
+    def tradeoff(self, point: Point) -> dict[str, Any]:
+        """The curve and the operating ``point``, ``[false accepts an hour, percent missed]``, as a record."""
+        return {
+            "curve": [_place(each) for each in self.curve()],
+            "point": _place(point),
+            "threshold": point.threshold,
+            "words": point.words,
+            "hours": point.hours,
+        }
+
     def at(self, threshold: float) -> Point:
         """Every stream at one threshold."""
         fired = [(detections(trace, threshold, self.refractory_s), trace) for trace in self.traces]
@@ -225,6 +243,10 @@ class Listening:
         found = np.unique(np.concatenate([*peaks, np.zeros(0, np.float32)]))
         above = np.nextafter(found[-1], np.float32(np.inf)) if len(found) else np.float32(1)
         return np.append(found, above).astype(np.float32)
+
+
+def _place(point: Point) -> list[float]:
+    return [point.false_accepts / max(point.hours, 1e-9), 100 * point.misses / max(1, point.words)]
 
 
 def _peaks(scores: Scores) -> Scores:

@@ -12,7 +12,7 @@ from harness.candidate import Candidate
 from harness.errors import Unsupported, VoxgateError
 from harness.recipe import Recipe
 from harness.run import Run, conditions
-from harness.score.keyword import decisions, sqnr_db
+from harness.score.keyword import sqnr_db
 from harness.sweep.point import Point
 from harness.targets.base import Features, Logits
 from harness.targets.registry import registry
@@ -105,7 +105,7 @@ def mixed(base: Recipe, layers: list[str]) -> Recipe:
 def _probe(run: Run, candidate: Candidate, recipe: Recipe, layer: str = "") -> Sensitivity:
     windows, golden = probe(run, candidate)
     tested = run.infer(candidate, recipe, windows)
-    flips = 100 * float(np.mean(decisions(golden) != decisions(tested)))
+    flips = 100 * float(np.mean(run.decided(candidate, golden) != run.decided(candidate, tested)))
     return Sensitivity(layer, sqnr_db(golden, tested), flips, len(windows))
 
 

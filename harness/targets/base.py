@@ -173,6 +173,14 @@ class Board(ABC):
         ``features`` is ``(n, frames, bins)``; returns ``(n, labels)`` float32, dequantized.
         """
 
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        """What the board's own front end makes of ``audio`` ``(n, samples)``. Raises NotMeasured where it has none."""
+        del frontend, audio
+        raise NotMeasured(
+            f"front end: not measured: needs a board with a front end of its own, which {self.name} is not; or record "
+            "features on your device and name them as device_features in model.toml."
+        )
+
     def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
         """Scores of a streaming step, one for each of ``features`` ``(steps, frames, bins)`` in order.
 

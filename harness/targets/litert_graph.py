@@ -37,7 +37,9 @@ def read(model: Path, precision: str, kept: Collection[str] = ()) -> tuple[Place
     delegated = [op for op in own if taken.intersection(map(int, op["outputs"]))]
     if not own:
         raise ToolchainError(f"LiteRT lists no op for {model.name}: an empty placement proves nothing.")
-    silent = [op for op in own if len(op["inputs"]) and not len(op["outputs"])]  # what assigns a variable makes no tensor to match by
+    silent = [
+        op for op in own if len(op["inputs"]) and not len(op["outputs"])
+    ]  # what assigns a variable makes no tensor to match by
     if sum(op["op_name"] == DELEGATE and not len(op["outputs"]) for op in ops) == len(silent):
         delegated += silent
     if len(delegated) != len(ops) - len(own):

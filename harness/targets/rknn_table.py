@@ -26,6 +26,7 @@ FLOATS = ("FLOAT", "BFLOAT", "DOUBLE")
 CONVERSION = "exDataConvert"
 REPEATED = re.compile(r"#\d+$")
 NAMELESS = "(the compiler's own)"
+ATTENTION = "_2sdpa"  # behind the name of an exSDPAttention row: two MatMuls and the Softmax between
 BOUNDARY = ("InputOperator", "OutputOperator")
 
 
@@ -146,8 +147,8 @@ def _all_kept(layers: tuple[Layer, ...], kept: Collection[str], subject: str) ->
 
 
 def _own_name(layer: Layer) -> str:
-    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is of /head/Gemm."""
-    return REPEATED.sub("", layer.name.partition(":")[2])
+    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is of /head/Gemm, an attention of its last MatMul."""
+    return REPEATED.sub("", layer.name.partition(":")[2]).removesuffix(ATTENTION)
 
 
 def _node(layer: Layer, last: bool, quantized: bool, kept: Collection[str]) -> Node:

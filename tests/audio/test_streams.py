@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from harness.audio.ambience import AMBIENCES, BEDS, bed
 from harness.audio.conditions import from_pcm
 from harness.audio.corpus import load_corpus
 from harness.audio.effects import level_db
-from harness.audio.streams import SCENE_S, Source, Stream, lay, sources
+from harness.audio.laying import lay, sources
+from harness.audio.streams import SCENE_S, Source, Stream
 from harness.audio.truth import Truth, read_truth, write_truth
 from harness.errors import CorpusError
 
@@ -111,3 +113,23 @@ def test_a_truth_is_read_as_it_was_written_and_a_damaged_one_is_refused(tmp_path
         write_truth(path, [event])
         with pytest.raises(CorpusError, match=fault):
             read_truth(path)
+
+
+def test_after_a_word_its_speaker_says_something_and_excerpts_are_the_stream_s_own(spoken):
+    phrases = [source for source in spoken if source.clip.label == "follow me"]
+    rest = [source for source in spoken if source.clip.label not in ("follow me", "hey robot")]
+    called = [source for source in spoken if source.clip.label == "hey robot"]
+    stream = laid([*called, *rest], then=phrases, pause_s=(0.2, 0.4))
+    truth = stream.truth
+    for word, said in itertools.pairwise(truth):
+        if word.label == "hey robot":
+            assert (said.label, said.speaker) == ("follow me", word.speaker)
+            assert 0.19 < said.start_s - word.end_s < 0.41
+    whole = audio(stream)
+    starts = [-0.5, 3.25, stream.seconds - 0.25]
+    got = stream.excerpts(starts, RATE)
+    assert np.array_equal(got[0], np.concatenate([np.zeros(RATE // 2, np.int16), whole[: RATE // 2]]))
+    assert np.array_equal(got[1], whole[round(3.25 * RATE) : round(4.25 * RATE)])
+    assert np.array_equal(got[2][: RATE // 4], whole[-RATE // 4 :])
+    assert not got[2][RATE // 4 :].any()
+    assert stream.first(40 / 3600).truth == tuple(event for event in truth if event.start_s < 40)

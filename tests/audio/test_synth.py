@@ -20,8 +20,7 @@ from harness.audio.synth import build_corpus, engines, words
 from harness.audio.synth.accents import FOREIGN, NATIVE, TRANSFERS, UNSEEN
 from harness.audio.synth.build import audio_digest
 from harness.audio.synth.plan import Plan, Utterance, commands_plan, training_plan
-from harness.audio.synth.render import WINDOW
-from harness.audio.synth.speech import Request
+from harness.audio.synth.speech import SAMPLE_RATE, Request
 from harness.audio.synth.transfer import transfer
 from harness.audio.synth.voices import Speaker
 from harness.errors import CorpusError, ToolchainError
@@ -98,7 +97,7 @@ def test_speech_is_heard_whole_and_unclipped_in_its_window(built: Path) -> None:
     for row in manifest(built):
         pcm, sample_rate = soundfile.read(built / row["path"], dtype="int16")
         loudest = np.abs(pcm.astype(int)).max()
-        assert (pcm.shape, sample_rate) == ((WINDOW,), 16000)
+        assert (pcm.shape, sample_rate) == ((SAMPLE_RATE,), 16000)
         assert loudest < 32000
         assert loudest > 1000 or row["label"] == words.SILENCE
         edges = np.concatenate([pcm[:80], pcm[-80:]]).astype(float)
@@ -220,7 +219,7 @@ def test_the_committed_corpus_is_what_its_manifest_says() -> None:
     assert {row["path"] for row in rows} == {p.relative_to(COMMITTED).as_posix() for p in COMMITTED.rglob("*.flac")}
     for row in rows:
         pcm, sample_rate = soundfile.read(COMMITTED / row["path"], dtype="int16")
-        assert (pcm.shape, sample_rate) == ((WINDOW,), 16000), row["clip"]
+        assert (pcm.shape, sample_rate) == ((SAMPLE_RATE,), 16000), row["clip"]
         assert audio_digest(pcm) == row["sha256"], row["clip"]
 
 

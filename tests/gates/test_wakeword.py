@@ -9,6 +9,7 @@ import pytest
 
 from harness.audio.truth import Truth
 from harness.gates import wakeword as gates
+from harness.report import det
 from harness.row import Row
 from harness.score.slices import Slice
 from harness.score.wakeword import Listening, Trace
@@ -106,3 +107,15 @@ def test_labels_shifted_by_one_are_red_and_named(build: MakeBuild) -> None:
 
 def test_rows_say_whether_they_are_of_recordings(build: MakeBuild) -> None:
     assert {name.split()[-2] for name in judged(build, heard(real=True))} == {"recordings"}
+
+
+def test_the_tradeoff_keeps_recordings_and_synthetic_speech_apart_and_is_drawn() -> None:
+    listenings = [Listening((heard(missed=15, false=6, real=real),), 1.0) for real in (True, False)]
+    curves = {listening.kind: listening.tradeoff(listening.at(0.5)) for listening in listenings}
+    assert set(curves) == {"recordings", "synthetic"}
+    assert curves["recordings"]["words"] == 150
+    assert curves["recordings"]["point"] == [pytest.approx(2.04, abs=0.01), 10.0]
+    picture = det.plot(curves, "tiny")
+    assert picture.startswith(b"\x89PNG")
+    assert picture == det.plot(curves, "tiny")
+    assert [line[0] for line in det.lines(curves)] == ["recordings", "synthetic"]

@@ -17,6 +17,7 @@ from pathlib import Path
 import soundfile
 
 from harness.audio.synth.accents import FOREIGN, NATIVE
+from harness.audio.synth.phrases import phrases_plan, phrases_training_plan
 from harness.audio.synth.plan import Plan, Utterance, commands_plan, training_plan
 from harness.audio.synth.render import Pcm, render
 from harness.audio.synth.speech import SAMPLE_RATE
@@ -25,7 +26,12 @@ from harness.errors import CorpusError, nearest
 BUILDER_VERSION = 1
 LICENCE = "CC0-1.0"
 HEADER = ("clip", "path", "label", "speaker", "accent", "engine", "split", "sha256", "text")
-PLANS: dict[str, Callable[[], Plan]] = {"commands": commands_plan, "training": training_plan}
+PLANS: dict[str, Callable[[], Plan]] = {
+    "commands": commands_plan,
+    "training": training_plan,
+    "phrases": phrases_plan,
+    "phrases-training": phrases_training_plan,
+}
 
 Progress = Callable[[int, int], None]
 

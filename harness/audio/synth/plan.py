@@ -23,6 +23,7 @@ class Utterance:
     speaker: Speaker
     split: str
     take: int = 0
+    window_s: float = 1.0  # how long the clip is
 
     @property
     def clip(self) -> str:

@@ -1,4 +1,4 @@
-"""From speech to a clip: trimmed, fitted into one second, put somewhere in a quiet room."""
+"""From speech to a clip: trimmed, fitted into its window, put somewhere in a quiet room."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from harness.errors import CorpusError
 
 Pcm = npt.NDArray[np.int16]
 
-WINDOW = SAMPLE_RATE
-LONGEST_WORD = round(0.94 * SAMPLE_RATE)
+LONGEST = 0.94  # of the window: speech that takes more is said again, faster
 FRAME = SAMPLE_RATE // 100
 AUDIBLE_DB = -38.0  # below the loudest frame; quieter edges are the engine's own silence
 EDGE_FRAMES = 2
@@ -28,7 +27,7 @@ ROOM_ALONE_DBFS = (-80.0, -55.0)
 
 
 def render(utterances: Sequence[Utterance]) -> list[Pcm]:
-    """Clips of one engine, in order: each one second, mono, 16 kHz, int16."""
+    """Clips of one engine, in order: each as long as its window, mono, 16 kHz, int16."""
     spoken = iter(_speak_fitting([utterance for utterance in utterances if utterance.text]))
     return [_clip(utterance, next(spoken) if utterance.text else None) for utterance in utterances]
 
@@ -44,15 +43,21 @@ def _speak_fitting(utterances: Sequence[Utterance]) -> list[Speech]:
         requests = [_request(utterances[index], float(haste[index])) for index in waiting]
         for index, raw in zip(waiting, engines.speak(utterances[0].engine, requests), strict=True):
             speech = _trim(_warp(raw, utterances[index].speaker.warp))
-            if speech.shape[0] <= LONGEST_WORD:
+            longest = round(LONGEST * window(utterances[index]))
+            if speech.shape[0] <= longest:
                 spoken[index] = speech
-            haste[index] *= 1.05 * max(1.0, speech.shape[0] / LONGEST_WORD)
+            haste[index] *= 1.05 * max(1.0, speech.shape[0] / longest)
     for index, utterance in enumerate(utterances):
         if index not in spoken:
             raise CorpusError(
-                f"{utterance.clip}: {utterance.text!r} does not fit into one second at any sensible rate."
+                f"{utterance.clip}: {utterance.text!r} does not fit into {utterance.window_s:g} s at any sensible rate."
             )
     return [spoken[index] for index in range(len(utterances))]
+
+
+def window(utterance: Utterance) -> int:
+    """Samples of the clip."""
+    return round(utterance.window_s * SAMPLE_RATE)
 
 
 def _request(utterance: Utterance, haste: float) -> Request:
@@ -81,17 +86,18 @@ def _trim(speech: Speech) -> Speech:
 
 def _clip(utterance: Utterance, speech: Speech | None) -> Pcm:
     own = np.random.default_rng([utterance.seed, 2])
-    window = room_tone(own, ROOM_ALONE_DBFS if speech is None else ROOM_UNDER_SPEECH_DBFS)
+    samples = window(utterance)
+    heard = room_tone(own, ROOM_ALONE_DBFS if speech is None else ROOM_UNDER_SPEECH_DBFS, samples)
     if speech is not None:
         level = 10 ** (own.uniform(*SPEECH_DBFS) / 20) / np.sqrt((speech.astype(np.float64) ** 2).mean())
         level = min(level, HIGHEST_PEAK / float(np.abs(speech).max()))
-        offset = int(own.integers(0, WINDOW - speech.shape[0] + 1))
-        window[offset : offset + speech.shape[0]] += speech * level
-    return np.round(window * 32767.0).astype(np.int16)
+        offset = int(own.integers(0, samples - speech.shape[0] + 1))
+        heard[offset : offset + speech.shape[0]] += speech * level
+    return np.round(heard * 32767.0).astype(np.int16)
 
 
-def room_tone(own: np.random.Generator, dbfs: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """One second of low, dark noise at a level drawn from ``dbfs`` (RMS): no room is digitally silent."""
+def room_tone(own: np.random.Generator, dbfs: tuple[float, float], samples: int) -> npt.NDArray[np.float64]:
+    """Low, dark noise at a level drawn from ``dbfs`` (RMS): no room is digitally silent."""
     pole = own.uniform(0.3, 0.97)
-    tone = lfilter([1.0], [1.0, -pole], own.standard_normal(WINDOW + FRAME))[FRAME:]
+    tone = lfilter([1.0], [1.0, -pole], own.standard_normal(samples + FRAME))[FRAME:]
     return np.asarray(tone / np.sqrt((tone**2).mean()) * 10 ** (own.uniform(*dbfs) / 20), np.float64)

@@ -23,7 +23,8 @@ import numpy as np
 PLATFORM = "rk3588"
 LINE_BUFFERED = 1  # _IOLBF of glibc's stdio.h
 NOTHING_KEPT = "custom_quantize_layers: {}\n"  # how the toolkit's file of quantized tensors begins
-MATRIX = "_mm"  # what the toolkit appends to the output of a Gemm that it makes a convolution
+# What the toolkit appends to the output of a Gemm that it makes a convolution, of a MatMul that ends an attention.
+RENAMED = ("", "_mm", "_sdpa")
 
 
 def write_lines_whole() -> None:
@@ -80,7 +81,7 @@ def first_step(rknn: Any, request: dict[str, Any], folder: Path) -> tuple[str, s
     known = {line[4:-1] for line in text.splitlines() if line.startswith("    ") and line[4:5] not in " -"}
     kept = []
     for layer, tensors in request["keep_float"].items():
-        own = [name for tensor in tensors for name in (tensor, tensor + MATRIX) if name in known]
+        own = [name for tensor in tensors for name in map(tensor.__add__, RENAMED) if name in known]
         if not own:
             raise RefusedError(f"the toolkit's own graph has no tensor of {layer}: it merged that layer with another")
         kept += own
