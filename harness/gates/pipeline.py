@@ -9,7 +9,7 @@ from harness.gates.accuracy import percent
 from harness.gates.latency import QUANTILES
 from harness.interval import Estimate
 from harness.measure import percentile
-from harness.pipeline import Couple, Pipeline
+from harness.pipeline import Couple, Pipeline, PipelineBudgets
 from harness.row import Row
 from harness.score.pipeline import Session
 from harness.together import Responses
@@ -30,6 +30,10 @@ class Together:
     speech: str  # "recordings" or "synthetic": every slice begins with it
     seed: int = 0
 
+    @property
+    def budgets(self) -> PipelineBudgets:
+        return self.pipeline.budgets(self.pair)
+
     def row(self, gate: str, part: str, **figures: Any) -> Row:
         return Row(
             candidate=self.pipeline.name,
@@ -45,7 +49,7 @@ class Together:
 
 def success(build: Together, session: Session) -> Row:
     """Share of utterances understood end to end; what went wrong with the others is told apart."""
-    budgets = build.pipeline.budgets
+    budgets = build.budgets
     limit = Limit(float(budgets.success or 0), least=True)
     figure = percent(session.success(budgets.confidence, build.seed))
     harm = figure.harm(limit.value, least=True)
@@ -69,7 +73,7 @@ def _blame(session: Session) -> str:
 
 def activations(build: Together, session: Session) -> Row:
     """Commands done that nobody gave, an hour: the exact Poisson bound decides."""
-    budgets = build.pipeline.budgets
+    budgets = build.budgets
     limit = float(budgets.false_activations_per_hour or 0)
     figure = session.activation_rate(budgets.confidence)
     outcome = decide(figure, Limit(limit), 0.0, budgets.confidence) if session.hours else Outcome.INCONCLUSIVE
@@ -84,14 +88,14 @@ def activations(build: Together, session: Session) -> Row:
 
 def response(build: Together, taken: Responses) -> list[Row]:
     """Percentiles of the time from the end of speech to the result, with what they are made of."""
-    budget = build.pipeline.budgets.response_ms
+    budget = build.budgets.response_ms
     limits = {name: getattr(budget, name) for name in QUANTILES}
     means = ", ".join(f"{name} {float(values.mean()):.3g}" for name, values in taken.parts.items())
     rows = []
     for name, limit in limits.items():
         if limit is None:
             continue
-        found = percentile(taken.total, QUANTILES[name], build.pipeline.budgets.confidence)
+        found = percentile(taken.total, QUANTILES[name], build.budgets.confidence)
         figures = {"value": found.value, "low": found.low, "high": found.high, "limit": limit, "unit": "ms"}
         if found.value is None or found.low is None or found.high is None:
             outcome, detail = Outcome.INCONCLUSIVE, f"response {name}: {found.reason}; lay more utterances"
@@ -121,7 +125,7 @@ def response(build: Together, taken: Responses) -> list[Row]:
 
 def memory(build: Together, size: int) -> Row:
     """Resident MiB of both models loaded and running in one process."""
-    limit = float(build.pipeline.budgets.memory_mib or 0)
+    limit = float(build.budgets.memory_mib or 0)
     value = size / 2**20
     return build.row(
         MEMORY,
