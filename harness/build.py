@@ -66,7 +66,7 @@ def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None
         )
     if candidate.imported and ((recipe.runtime, recipe.precision) != ("litert", "int8") or recipe.keep_float):
         raise Unsupported(
-            f"{candidate.name} {recipe.id}: {candidate.model.name} came ready and runs as it came: on target host, with "
+            f"{candidate.name} {recipe.id}: {candidate.model.name} came ready and runs as it came: on host, with "
             'runtime = "litert" and precision = "int8".'
         )
     if recipe.precision not in target.precisions:

@@ -120,6 +120,7 @@ class Stream(Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     corpora: tuple[str, ...] = Field(min_length=1)  # recordings only, or synthetic speech only
+    word_from: tuple[str, ...] = ()  # those of which only the word is heard, and nothing else they say
     hours: float = Field(gt=0, le=24)
     words: int = Field(ge=0, le=10_000)
     seed: int = 1

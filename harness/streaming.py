@@ -74,7 +74,8 @@ def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
         try:
             corpus = load_corpus(name, candidate.house, run.data)
             require_audio(corpus, run.cache)
-            spoken += laying.sources(corpus)
+            only = name in wanted.word_from
+            spoken += [each for each in laying.sources(corpus) if not only or each.clip.label == candidate.labels[0]]
         except Unsupported as lack:
             lacks.append(str(lack))
     if lacks and not any(source.clip.label == candidate.labels[0] for source in spoken):

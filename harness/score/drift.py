@@ -14,7 +14,7 @@ Decibels = npt.NDArray[np.float64]
 
 MINUTE_S = 60.0
 FEWEST_MINUTES = 30  # in fewer, drift is not ruled out
-MOST_DB = 160.0  # of an error that is none
+MOST_DB = 160.0  # of an error that is none, or of scores that are not finite
 TINY = 1e-30
 
 
@@ -52,9 +52,9 @@ class Pair:
         whole = len(self.plain) // size * size
         error = (self.tested[:whole].astype(np.float64) - self.plain[:whole]).reshape(-1, size)
         signal = max(float(np.var(self.plain[:whole], dtype=np.float64)), TINY)
-        noise = np.square(error).mean(axis=1)
-        noise[~np.isfinite(noise)] = np.finfo(np.float64).max
-        return Minutes(-10 * np.log10(np.maximum(noise / signal, 10 ** (-MOST_DB / 10))))
+        noise = np.square(error).mean(axis=1) / signal
+        most = 10 ** (MOST_DB / 10)
+        return Minutes(-10 * np.log10(np.clip(np.where(np.isfinite(noise), noise, most), 1 / most, most)))
 
 
 @dataclass(frozen=True, slots=True)
