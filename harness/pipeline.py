@@ -81,6 +81,8 @@ class PipelineBudgets(Strict):
 
     confidence: float = Field(0.95, gt=0.5, lt=1)
     success: float | None = Field(None, ge=0, le=100)  # least percent of utterances understood, end to end
+    command_accuracy: float | None = Field(None, ge=0, le=100)  # least percent understood of those that woke it
+    wer: float | None = Field(None, gt=0)  # most percent of words wrong in what was written, of those that woke it
     false_activations_per_hour: float | None = Field(None, gt=0)  # upper bound: commands done that nobody gave
     response_ms: LatencyBudget = LatencyBudget()  # from the end of speech to the result
     memory_mib: float | None = Field(None, gt=0)  # resident, of both together

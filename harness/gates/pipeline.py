@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from harness.together import Responses
 from harness.verdict import Limit, Outcome, decide
 
 SUCCESS, ACTIVATIONS, RESPONSE, MEMORY = "success", "false activations", "response", "memory"
+ACCURACY, WER = "command accuracy", "wer"
 CLOSE = 0.9  # of real time: a trigger that takes more has nothing left for the recognizer
 
 
@@ -69,6 +72,35 @@ def _blame(session: Session) -> str:
     if session.missed >= session.unheard + session.wrong:
         return "most are the trigger's: see its FRR, and its front end's parity"
     return "most are the recognizer's: see its command accuracy, the pause after the word, and before_s"
+
+
+def command_accuracy(build: Together, session: Session) -> Row:
+    """Share understood of the utterances that woke the recognizer: what it makes of its window."""
+    limit = Limit(float(build.budgets.command_accuracy or 0), least=True)
+    return _woken(build, session, ACCURACY, "of the commands that woke it understood", limit, session.understood)
+
+
+def wer(build: Together, session: Session) -> Row:
+    """Word error rate of what the recognizer wrote without its grammar, of the utterances that woke it."""
+    limit = Limit(float(build.budgets.wer or 0))
+    return _woken(build, session, WER, "of the words of what woke it wrong, without the grammar", limit, session.wer)
+
+
+def _woken(
+    build: Together, session: Session, gate: str, what: str, limit: Limit, measure: Callable[[float, int], Estimate]
+) -> Row:
+    confidence = build.budgets.confidence
+    if len(session.utterances) == session.missed:
+        nothing = Estimate(math.nan, math.nan, math.nan, 0, 0, 0, "none", math.nan)
+        return _judged(build, gate, nothing, limit.value, "%", Outcome.INCONCLUSIVE, "no utterance woke it")
+    figure = percent(measure(confidence, build.seed))
+    outcome = decide(figure, limit, figure.harm(limit.value, limit.least), confidence)
+    detail = (
+        f"{figure.value:.1f} % [{figure.low:.1f}, {figure.high:.1f}] {what}, limit "
+        f"{'at least' if limit.least else 'at most'} {limit.value:g} %, n={figure.n} utterances, "
+        f"{figure.clusters} speakers, {session.hours:.2f} h"
+    )
+    return _judged(build, gate, figure, limit.value, "%", outcome, detail)
 
 
 def activations(build: Together, session: Session) -> Row:
