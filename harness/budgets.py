@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -108,11 +109,16 @@ class _Special(Strict):
 
 def layered(table: dict[str, Any], recipe: Recipe) -> Budgets:
     """The limits of one build. Raises pydantic's ValidationError for an unknown or impossible one."""
+    return Budgets.model_validate(overlaid(table, (recipe.target, recipe.id)))
+
+
+def overlaid(table: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """The general limits of a table with its special ones for ``keys`` laid over them, the last on top."""
     general = {key: value for key, value in table.items() if key != "for"}
     special = _Special.model_validate({"for": table.get("for", {})}).for_
-    for key in (recipe.target, recipe.id):
+    for key in keys:
         general = _merged(general, special.get(key, {}))
-    return Budgets.model_validate(general)
+    return general
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

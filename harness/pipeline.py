@@ -10,11 +10,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from harness.audio.ambience import AMBIENCES, Ambience
-from harness.budgets import LatencyBudget
+from harness.budgets import LatencyBudget, overlaid
 from harness.candidate import Candidate, house_of
 from harness.errors import CandidateError, nearest
 from harness.recipe import Recipe
@@ -80,6 +81,8 @@ class PipelineBudgets(Strict):
 
     confidence: float = Field(0.95, gt=0.5, lt=1)
     success: float | None = Field(None, ge=0, le=100)  # least percent of utterances understood, end to end
+    command_accuracy: float | None = Field(None, ge=0, le=100)  # least percent understood of those that woke it
+    wer: float | None = Field(None, gt=0)  # most percent of words wrong in what was written, of those that woke it
     false_activations_per_hour: float | None = Field(None, gt=0)  # upper bound: commands done that nobody gave
     response_ms: LatencyBudget = LatencyBudget()  # from the end of speech to the result
     memory_mib: float | None = Field(None, gt=0)  # resident, of both together
@@ -89,7 +92,7 @@ class PipelineToml(Strict):
     pipeline: PipelineHead
     build: tuple[Couple, ...] = Field(min_length=1)
     stream: Said
-    budgets: PipelineBudgets = PipelineBudgets()
+    budgets: dict[str, Any] = Field({})
 
 
 MODELS = (PipelineToml, PipelineHead, Couple, Said, PipelineBudgets, LatencyBudget)
@@ -104,7 +107,7 @@ class Pipeline:
     head: PipelineHead
     pairs: tuple[Couple, ...]
     said: Said
-    budgets: PipelineBudgets
+    _budgets: dict[str, Any]
     trigger: Candidate
     command: Candidate
 
@@ -114,6 +117,10 @@ class Pipeline:
 
     def pair(self, target: str, name: str) -> Couple:
         return next(pair for pair in self.pairs if (pair.target, pair.name) == (target, name))
+
+    def budgets(self, pair: Couple) -> PipelineBudgets:
+        """The limits of one build: general, then the target's, then its own."""
+        return PipelineBudgets.model_validate(overlaid(self._budgets, (pair.target, pair.id)))
 
     def recipes(self, pair: Couple) -> tuple[Recipe, Recipe]:
         """Of trigger and command."""
@@ -141,6 +148,8 @@ def load(path: Path, house: Path, candidates: Mapping[str, Candidate]) -> Pipeli
         raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a pipeline.toml holds no data.")
     try:
         parsed = PipelineToml.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        for pair in parsed.build:
+            PipelineBudgets.model_validate(overlaid(parsed.budgets, (pair.target, pair.id)))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
@@ -159,6 +168,13 @@ def load(path: Path, house: Path, candidates: Mapping[str, Candidate]) -> Pipeli
         raise CandidateError(f"{path}: two [[build]] are the same pair of recipes on one target; keep one.")
     for pair in pipeline.pairs:
         pipeline.recipes(pair)
+    builds = [*dict.fromkeys(pair.target for pair in pipeline.pairs), *ids]
+    for name in parsed.budgets.get("for", {}):
+        if name not in builds:
+            raise CandidateError(
+                f"{path}: budgets.for.{name!r} is no target or build declared here{nearest(name, builds)}; declared: "
+                f"{', '.join(builds)}."
+            )
     return pipeline
 
 

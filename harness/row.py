@@ -14,7 +14,7 @@ Before = Mapping[Key, "Row"]  # the figures of the last releases
 
 SINCE = ("regression", "drift")  # gates that compare with accepted releases
 # gates whose limit is a least, not a most
-AT_LEAST = frozenset({"sqnr", "recall", "score", "score sqnr", "float path", "success"})
+AT_LEAST = frozenset({"sqnr", "recall", "score", "score sqnr", "float path", "success", "command accuracy"})
 
 
 @dataclass(frozen=True, slots=True)

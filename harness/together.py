@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WARM = 5  # rounds before any that counts
 
-Read = Callable[[Logits], str]
+Read = Callable[[Logits], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     read = reader(run, command)
     texts = [read(output) for output in run.infer(command, other, windows)] if len(windows) else []
     begins = fired - pipeline.head.before_s
-    return [Act(float(at), float(at + window_s), text) for at, text in zip(begins, texts, strict=True)]
+    return [Act(float(at), float(at + window_s), *said) for at, said in zip(begins, texts, strict=True)]
 
 
 def _windows(pipeline: Pipeline, stream: streams.Stream, fired: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
@@ -111,15 +111,21 @@ def _windows(pipeline: Pipeline, stream: streams.Stream, fired: npt.NDArray[np.f
 
 
 def reader(run: Run, command: Candidate) -> Read:
-    """From one window's output to the command understood; empty for none."""
+    """From one window's output to the command understood, empty for none, and what was written without a grammar."""
     if command.task == "keyword":
 
-        def label(output: Logits) -> str:
+        def label(output: Logits) -> tuple[str, str]:
             found = command.labels[int(np.argmax(output))]
-            return "" if found in command.background else found
+            text = "" if found in command.background else found
+            return text, text
 
         return label
-    return lambda output: run.decoder(command).hear(output).text
+
+    def sentence(output: Logits) -> tuple[str, str]:
+        heard = run.decoder(command).hear(output)
+        return heard.text, heard.spelled
+
+    return sentence
 
 
 def responses(run: Run, pipeline: Pipeline, pair: Couple) -> Responses:

@@ -12,6 +12,16 @@ def test_success(together, session, record):
     record(gates.success(together, session))
 
 
+@pytest.mark.gate("command_accuracy")
+def test_command_accuracy(together, session, record):
+    record(gates.command_accuracy(together, session))
+
+
+@pytest.mark.gate("wer")
+def test_wer(together, session, record):
+    record(gates.wer(together, session))
+
+
 @pytest.mark.gate("false_activations_per_hour")
 def test_false_activations(together, session, record):
     record(gates.activations(together, session))

@@ -47,12 +47,21 @@ def test_a_pipeline_knows_its_candidates_and_recipes(toml: Path) -> None:
         ('command = "fp32"', 'command = "fp23"', r"hand has no recipe 'host/fp23' \(did you mean 'host/fp32'\?\)"),
         ('name = "both"', 'name = "ear"', "another pipeline or candidate is named 'ear'"),
         ("[budgets]", "[budgets", "is not valid TOML"),
+        ("success = 80.0", "sucess = 80.0", r"unknown key sucess \(did you mean 'success'\?\)"),
+        ("[budgets]", "[budgets.for.hots]\nmemory_mib = 9\n[budgets]", r"budgets.for.'hots' .*did you mean 'host'"),
     ],
 )
 def test_a_fault_is_told_with_the_nearest_name(old: str, new: str, told: str, toml: Path) -> None:
     edit(toml, old, new)
     with pytest.raises(CandidateError, match=told):
         loaded(toml)
+
+
+def test_limits_of_a_target_are_laid_over_the_general_ones(toml: Path) -> None:
+    edit(toml, "[budgets]", "[budgets.for.host]\nmemory_mib = 9\n[budgets]")
+    (pipeline,) = loaded(toml)
+    found = pipeline.budgets(pipeline.pairs[0])
+    assert (found.memory_mib, found.success) == (9.0, 80.0)
 
 
 def test_two_builds_of_one_pair_and_two_rates_are_refused(toml: Path) -> None:

@@ -23,7 +23,7 @@ from harness.verdict import Outcome
 from tests.house import edit
 from tests.tones import make_house, save_command
 
-ALL = (gates.SUCCESS, gates.ACTIVATIONS, gates.RESPONSE, gates.MEMORY)
+ALL = (gates.SUCCESS, gates.ACCURACY, gates.WER, gates.ACTIVATIONS, gates.RESPONSE, gates.MEMORY)
 
 Change = Callable[[Path], None]
 
@@ -53,7 +53,12 @@ def judged(house: Path, cache: Cache, gate: str) -> Row:
         return row
     if gate == gates.MEMORY:
         return gates.memory(build, run.memory(pipeline, pair))
-    judge = {gates.SUCCESS: gates.success, gates.ACTIVATIONS: gates.activations}[gate]
+    judge = {
+        gates.SUCCESS: gates.success,
+        gates.ACCURACY: gates.command_accuracy,
+        gates.WER: gates.wer,
+        gates.ACTIVATIONS: gates.activations,
+    }[gate]
     return judge(build, run.session(pipeline, pair))
 
 
@@ -87,6 +92,15 @@ def test_a_fault_of_either_model_turns_success_red_and_tells_whose(
     row = judged(house, cache, gates.SUCCESS)
     assert row.outcome is Outcome.FAIL
     assert told in row.detail
+
+
+def test_swapped_labels_turn_command_accuracy_and_wer_red_and_silence_decides_neither(
+    house: Path, cache: Cache
+) -> None:
+    _swapped(house)
+    assert {judged(house, cache, gate).outcome for gate in (gates.ACCURACY, gates.WER)} == {Outcome.FAIL}
+    _deaf(house)
+    assert {judged(house, cache, gate).outcome for gate in (gates.ACCURACY, gates.WER)} == {Outcome.INCONCLUSIVE}
 
 
 def test_a_trigger_that_hears_everybody_turns_false_activations_red(house: Path, cache: Cache) -> None:

@@ -85,6 +85,8 @@ seed = 5
 
 [budgets]
 success = 80.0
+command_accuracy = 80.0
+wer = 20.0
 false_activations_per_hour = 40.0
 response_ms = { p50 = 900.0 }
 memory_mib = 24

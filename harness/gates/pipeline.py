@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +11,14 @@ from harness.gates.accuracy import percent
 from harness.gates.latency import QUANTILES
 from harness.interval import Estimate
 from harness.measure import percentile
-from harness.pipeline import Couple, Pipeline
+from harness.pipeline import Couple, Pipeline, PipelineBudgets
 from harness.row import Row
 from harness.score.pipeline import Session
 from harness.together import Responses
 from harness.verdict import Limit, Outcome, decide
 
 SUCCESS, ACTIVATIONS, RESPONSE, MEMORY = "success", "false activations", "response", "memory"
+ACCURACY, WER = "command accuracy", "wer"
 CLOSE = 0.9  # of real time: a trigger that takes more has nothing left for the recognizer
 
 
@@ -29,6 +32,10 @@ class Together:
     source: str
     speech: str  # "recordings" or "synthetic": every slice begins with it
     seed: int = 0
+
+    @property
+    def budgets(self) -> PipelineBudgets:
+        return self.pipeline.budgets(self.pair)
 
     def row(self, gate: str, part: str, **figures: Any) -> Row:
         return Row(
@@ -45,7 +52,7 @@ class Together:
 
 def success(build: Together, session: Session) -> Row:
     """Share of utterances understood end to end; what went wrong with the others is told apart."""
-    budgets = build.pipeline.budgets
+    budgets = build.budgets
     limit = Limit(float(budgets.success or 0), least=True)
     figure = percent(session.success(budgets.confidence, build.seed))
     harm = figure.harm(limit.value, least=True)
@@ -67,9 +74,38 @@ def _blame(session: Session) -> str:
     return "most are the recognizer's: see its command accuracy, the pause after the word, and before_s"
 
 
+def command_accuracy(build: Together, session: Session) -> Row:
+    """Share understood of the utterances that woke the recognizer: what it makes of its window."""
+    limit = Limit(float(build.budgets.command_accuracy or 0), least=True)
+    return _woken(build, session, ACCURACY, "of the commands that woke it understood", limit, session.understood)
+
+
+def wer(build: Together, session: Session) -> Row:
+    """Word error rate of what the recognizer wrote without its grammar, of the utterances that woke it."""
+    limit = Limit(float(build.budgets.wer or 0))
+    return _woken(build, session, WER, "of the words of what woke it wrong, without the grammar", limit, session.wer)
+
+
+def _woken(
+    build: Together, session: Session, gate: str, what: str, limit: Limit, measure: Callable[[float, int], Estimate]
+) -> Row:
+    confidence = build.budgets.confidence
+    if len(session.utterances) == session.missed:
+        nothing = Estimate(math.nan, math.nan, math.nan, 0, 0, 0, "none", math.nan)
+        return _judged(build, gate, nothing, limit.value, "%", Outcome.INCONCLUSIVE, "no utterance woke it")
+    figure = percent(measure(confidence, build.seed))
+    outcome = decide(figure, limit, figure.harm(limit.value, limit.least), confidence)
+    detail = (
+        f"{figure.value:.1f} % [{figure.low:.1f}, {figure.high:.1f}] {what}, limit "
+        f"{'at least' if limit.least else 'at most'} {limit.value:g} %, n={figure.n} utterances, "
+        f"{figure.clusters} speakers, {session.hours:.2f} h"
+    )
+    return _judged(build, gate, figure, limit.value, "%", outcome, detail)
+
+
 def activations(build: Together, session: Session) -> Row:
     """Commands done that nobody gave, an hour: the exact Poisson bound decides."""
-    budgets = build.pipeline.budgets
+    budgets = build.budgets
     limit = float(budgets.false_activations_per_hour or 0)
     figure = session.activation_rate(budgets.confidence)
     outcome = decide(figure, Limit(limit), 0.0, budgets.confidence) if session.hours else Outcome.INCONCLUSIVE
@@ -84,14 +120,14 @@ def activations(build: Together, session: Session) -> Row:
 
 def response(build: Together, taken: Responses) -> list[Row]:
     """Percentiles of the time from the end of speech to the result, with what they are made of."""
-    budget = build.pipeline.budgets.response_ms
+    budget = build.budgets.response_ms
     limits = {name: getattr(budget, name) for name in QUANTILES}
     means = ", ".join(f"{name} {float(values.mean()):.3g}" for name, values in taken.parts.items())
     rows = []
     for name, limit in limits.items():
         if limit is None:
             continue
-        found = percentile(taken.total, QUANTILES[name], build.pipeline.budgets.confidence)
+        found = percentile(taken.total, QUANTILES[name], build.budgets.confidence)
         figures = {"value": found.value, "low": found.low, "high": found.high, "limit": limit, "unit": "ms"}
         if found.value is None or found.low is None or found.high is None:
             outcome, detail = Outcome.INCONCLUSIVE, f"response {name}: {found.reason}; lay more utterances"
@@ -121,7 +157,7 @@ def response(build: Together, taken: Responses) -> list[Row]:
 
 def memory(build: Together, size: int) -> Row:
     """Resident MiB of both models loaded and running in one process."""
-    limit = float(build.pipeline.budgets.memory_mib or 0)
+    limit = float(build.budgets.memory_mib or 0)
     value = size / 2**20
     return build.row(
         MEMORY,

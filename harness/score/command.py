@@ -74,7 +74,7 @@ class CommandComparison(Comparison):
     def insane(self, parts: Sequence[Slice]) -> list[str]:
         faults = Comparison.insane(self, parts)
         misread = self.misread() if not self.broken.any() else ""
-        return [*faults, misread] if misread else faults
+        return [misread, *faults] if misread else faults  # the cause before what it causes
 
     def misread(self) -> str:
         """Whether the tokens are read amiss: another blank, or labels shifted, spells what was said. Else empty."""

@@ -5,22 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.audio.truth import Truth
 from harness.interval import Estimate, no_tighter, poisson, share
 from harness.score.wakeword import LATE_S
+from harness.score.words import word_errors
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """The trigger fired at ``fired_s``; up to ``until_s`` was heard, and ``text`` understood, or nothing."""
+    """The trigger fired at ``fired_s``; up to ``until_s`` was heard, and ``text`` understood, or nothing.
+
+    ``spelled`` is what the recognizer wrote without its grammar.
+    """
 
     fired_s: float
     until_s: float
     text: str
+    spelled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,23 @@ class Session:
 
     def success(self, confidence: float, seed: int = 0) -> Estimate:
         """Share of utterances understood, from the word to the command; bounds over speakers."""
-        values = np.array([each.understood for each in self.utterances], np.float64)
-        _, speaker = np.unique([each.word.speaker for each in self.utterances], return_inverse=True)
-        clips = len({(each.word.clip, each.said.clip) for each in self.utterances})
-        return no_tighter(share(values, speaker.astype(np.intp), clips, confidence, seed), confidence)
+        return _share(self.utterances, confidence, seed)
+
+    def understood(self, confidence: float, seed: int = 0) -> Estimate:
+        """Command accuracy: share understood of the utterances that woke the recognizer."""
+        woken = [each for each in self.utterances if each.act is not None]
+        return _share(woken, confidence, seed)
+
+    def wer(self, confidence: float, seed: int = 0) -> Estimate:
+        """Word error rate of what the recognizer wrote, over the utterances that woke it; bounds over speakers."""
+        woken = [each for each in self.utterances if each.act is not None]
+        said = [each.said.label for each in woken]
+        wrong, words = word_errors(said, [each.act.spelled for each in woken if each.act is not None])
+        counts = words.astype(np.intp)
+        _, speaker = np.unique([each.word.speaker for each in woken], return_inverse=True)
+        values = np.repeat(wrong / np.maximum(words, 1), counts)
+        found = share(values, np.repeat(speaker.astype(np.intp), counts), len(woken), confidence, seed, (0.0, np.inf))
+        return replace(found, n=len(woken))
 
     def activation_rate(self, confidence: float) -> Estimate:
         """False activations an hour, exact Poisson bounds."""
@@ -78,6 +96,13 @@ class Session:
         value = count / self.hours if self.hours else math.nan
         error = math.sqrt(count) / self.hours if self.hours else math.inf
         return Estimate(value, low, high, count, count, 1, "poisson", error)
+
+
+def _share(utterances: Sequence[Utterance], confidence: float, seed: int) -> Estimate:
+    values = np.array([each.understood for each in utterances], np.float64)
+    _, speaker = np.unique([each.word.speaker for each in utterances], return_inverse=True)
+    clips = len({(each.word.clip, each.said.clip) for each in utterances})
+    return no_tighter(share(values, speaker.astype(np.intp), clips, confidence, seed), confidence)
 
 
 def lived(truth: Sequence[Truth], word: str, acts: Sequence[Act], seconds: float, late_s: float = LATE_S) -> Session:

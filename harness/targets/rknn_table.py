@@ -147,7 +147,7 @@ def _all_kept(layers: tuple[Layer, ...], kept: Collection[str], subject: str) ->
 
 
 def _own_name(layer: Layer) -> str:
-    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is of /head/Gemm, an attention of its last MatMul."""
+    """The model's name of what a row computes: ``Conv:/head/Gemm#2`` is /head/Gemm, an attention its last MatMul."""
     return REPEATED.sub("", layer.name.partition(":")[2]).removesuffix(ATTENTION)
 
 

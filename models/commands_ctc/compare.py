@@ -29,13 +29,14 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 CORE = ("*/far/MatMul*", "*/far/Softmax")  # attention itself
 FUSED_CORE = ("*/far/MatMul_1",)  # as rknn-toolkit2 calls it
-WHOLE = ("*/far/*Conv", *CORE)
 RECIPES = (
     Recipe(target="host", name="fp32", precision="fp32", runtime="onnxruntime"),
     Recipe(target="host", name="int8", precision="int8", runtime="onnxruntime"),
     Recipe(target="host", name="int8-attention-float", precision="int8", runtime="onnxruntime", keep_float=CORE),
+    Recipe(target="host", name="int8-per-tensor", precision="int8", runtime="onnxruntime", per_channel=False),
     Recipe(target="rk3588", name="fp16", precision="fp16"),
     Recipe(target="rk3588", name="w8a8", precision="int8"),
+    Recipe(target="rk3588", name="w8a8-per-tensor", precision="int8", per_channel=False),
     Recipe(target="rk3588", name="w8a8-attention-fp16", precision="int8", keep_float=FUSED_CORE),
 )
 HEAD = (

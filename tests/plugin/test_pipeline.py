@@ -14,8 +14,15 @@ def test_a_run_prints_figures_with_n_hours_and_evidence_and_a_fault_is_red(gate:
     house = make_house(tmp_path / "house")
     run = gate(house, *ASKED)
     assert run.code == 0, run.output
-    assert run.counts()["passed"] == 4
-    assert {row["gate"] for row in run.rows} == {"success", "false activations", "response", "memory"}
+    assert run.counts()["passed"] == 6
+    assert {row["gate"] for row in run.rows} == {
+        "success",
+        "command accuracy",
+        "wer",
+        "false activations",
+        "response",
+        "memory",
+    }
     assert {(row["candidate"], row["target"], row["recipe"]) for row in run.rows} == {("both", "host", "fp32+fp32")}
     assert {row["evidence"] for row in run.rows} == {"host"}
     assert "MAY SHIP" in run.output
