@@ -13,6 +13,7 @@ from harness.verdict import Outcome
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
 NEEDED = ("sanity", "accuracy", "placement")  # gates without which no build may ship, however few were selected
 PIPELINE = ("success", "false activations")  # likewise, of a pipeline
+STREAMED = ("frr", "false accepts", "reset", "placement")  # and of a wake word
 LACKS = (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
 
 # A shown FAIL is final whatever else went wrong; a lost board or a lack leaves the question open.
@@ -180,7 +181,7 @@ def _conclusion(candidate: str, build: str, rows: tuple[Row, ...]) -> Conclusion
     lacks = [each for each in failing(rows) if each.row.outcome in LACKS]
     reason = _first(failing(judged)) or _kept(judged)
     gates = {row.gate for row in rows}
-    needed = PIPELINE if gates & set(PIPELINE) else NEEDED
+    needed = PIPELINE if gates & set(PIPELINE) else STREAMED if gates & {"frr", "reset"} else NEEDED
     unasked = [gate for gate in needed if gate not in gates] if build != GOLDEN else []
     if unasked and outcome is Outcome.PASS:
         reason += f". Not run: {', '.join(unasked)}"
