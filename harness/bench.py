@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import beside as besides
 from harness import energy
 from harness.audio import probe
+from harness.beside import Time
 from harness.candidate import Candidate
 from harness.energy import Energy
 from harness.errors import InfraError
@@ -17,6 +19,7 @@ from harness.recipe import Recipe
 from harness.score.frontend import Parity, compare
 from harness.targets.base import Board, Evidence, Profile
 from harness.targets.registry import registry
+from harness.targets.told import DeviceMemory
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -47,6 +50,14 @@ def inference(run: Run, candidate: Candidate, recipe: Recipe) -> Latency:
     told = {"ms": {"inference": found.samples_ms.tolist()}, "clock": board.name, "note": found.note}
     run.write(f"{candidate.name}/{recipe.id}/timings", told)
     return Latency(found.samples_ms, 0, steady(found.samples_ms), found.note)
+
+
+def beside(run: Run, candidate: Candidate, recipe: Recipe) -> tuple[Time, ...]:
+    """The toolchain's own number, inference alone and end to end."""
+    run.say(f"{candidate.name} {recipe.id}: the toolchain's own number, where it has one")
+    found = besides.measure(run, candidate, recipe)
+    run.write(f"{candidate.name}/{recipe.id}/beside", besides.as_json(found))
+    return found
 
 
 def side_by_side(run: Run, candidate: Candidate, recipe: Recipe) -> Ratio:
@@ -103,6 +114,14 @@ def frontend(run: Run, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Ev
     about = {"rms": None if found.rms is None else found.rms.tolist(), "frames": found.frames, "cause": found.cause}
     run.write(f"{candidate.name}/{recipe.id}/frontend", about | {"evidence": evidence.value, "source": source})
     return found, evidence, source
+
+
+def device_memory(run: Run, candidate: Candidate, recipe: Recipe) -> DeviceMemory:
+    """What the artifact takes of the device's own memory. Raises NotMeasured."""
+    found = run.board(candidate, recipe).device_memory(run.artifact(candidate, recipe))
+    told = {"bytes": found.bytes, "parts": dict(found.parts), "evidence": found.evidence.value, "source": found.source}
+    run.write(f"{candidate.name}/{recipe.id}/device-memory", told)
+    return found
 
 
 def profile(run: Run, candidate: Candidate, recipe: Recipe) -> Profile:

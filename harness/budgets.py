@@ -84,10 +84,12 @@ class Budgets(Strict):
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
     frontend: float | None = Field(None, gt=0)  # largest RMS difference of a bin between host and board
     layers: int | None = Field(None, gt=0)
+    partitions: int | None = Field(None, gt=0)  # pieces the graph falls into: each boundary is a copy
     file_kib: float | None = Field(None, gt=0)
     weights_kib: float | None = Field(None, gt=0)
     activations_kib: float | None = Field(None, gt=0)
     rss_mib: float | None = Field(None, gt=0)
+    device_mib: float | None = Field(None, gt=0)  # of the accelerator's memory, where a board or compiler tells
     energy_mj: float | None = Field(None, gt=0)  # of one inference, end to end, idle subtracted
     cpu_share: float | None = Field(None, ge=0, le=100)  # percent of an inference's time off the accelerator
 

@@ -14,6 +14,7 @@ from harness.recipe import Recipe
 from harness.targets.base import OPTIONAL, Artifact, Evidence, Features, Job, Node, Placement, Progress, Sizes, Target
 
 RECORD = "artifact.json"
+FORMAT = 2  # of the record; raise when it changes, so that older ones are built anew
 
 
 def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibration: Features) -> str:
@@ -23,6 +24,7 @@ def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibrati
         models.append(candidate.tflite)
     return digest(
         __version__,
+        FORMAT,
         candidate.name,  # the record bears it
         target.name,
         target.settings(),
@@ -50,10 +52,14 @@ def build(
         say(f"building {candidate.name} for {recipe.id}")
         job = Job(candidate, recipe, calibration, candidate.model, folder, key, say)
         artifact = target.build(job)
-        (folder / RECORD).write_text(json.dumps(artifact.record(), indent=1), encoding="utf-8")
+        record = artifact.record() | {"content": content(artifact.file)}
+        (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     entry = cache.entry("artifacts", key, make)
-    return load(entry.path), entry
+    artifact = load(entry.path)
+    if artifact.key != key:
+        raise _unusable(entry.path, f"it is the build of other inputs, {artifact.key[:12]}, not of {key[:12]}")
+    return artifact, entry
 
 
 def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None:
@@ -95,6 +101,8 @@ def load(folder: Path) -> Artifact:
         file = folder / Path(record["file"]).name
         if not file.exists():
             raise ValueError(f"{file.name} is gone")
+        if record["content"] != content(file):
+            raise ValueError(f"{file.name} is not what was built: it was changed since")
         return Artifact(
             candidate=record["candidate"],
             recipe=Recipe.model_validate(record["recipe"]),
@@ -107,5 +115,14 @@ def load(folder: Path) -> Artifact:
             states=record["states"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise ToolchainError(f"the build in {folder} is unusable ({why}); remove that folder and run again.") from error
+        raise _unusable(folder, " ".join(str(error).split())) from error
+
+
+def content(file: Path) -> str:
+    """The digest of an artifact, which may be a folder of files."""
+    files = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else [file]
+    return digest(*(part for path in files for part in (path.relative_to(file.parent).as_posix(), path)))
+
+
+def _unusable(folder: Path, why: str) -> ToolchainError:
+    return ToolchainError(f"the build in {folder} is unusable ({why}); remove that folder and run again.")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Values = npt.NDArray[np.float64]
 
@@ -36,12 +35,14 @@ class Estimate:
 
     def harm(self, limit: float, least: bool) -> float:
         """One-sided p-value of "the limit is broken": t over speakers, valid with few of them."""
+        from scipy.special import stdtr  # here and below: all of scipy.stats costs each start of pytest a second
+
         beyond = limit - self.value if least else self.value - limit
         if self.clusters < 2 or not math.isfinite(self.value):
             return 0.0 if not math.isfinite(self.value) else 1.0
         if self.error == 0:
             return 0.0 if beyond > 0 else 1.0
-        return float(stats.t.sf(beyond / self.error, self.clusters - 1))
+        return float(stdtr(self.clusters - 1, -beyond / self.error))
 
 
 def nothing_flipped(clips: int, confidence: float) -> float:
@@ -95,7 +96,9 @@ def clustered_mean(
     value = float(sums.sum() / counts.sum())
     residuals = sums - value * counts
     error = float(math.sqrt(clusters / (clusters - 1) * np.square(residuals).sum()) / counts.sum())
-    half = float(stats.t.ppf(confidence, clusters - 1)) * error
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(clusters - 1, confidence)) * error
     low, high, method = value - half, value + half, "t"
     if clusters >= MANY_SPEAKERS and error > 0:
         resampled = _bootstrap(sums, counts, confidence, seed)
@@ -112,8 +115,10 @@ def poisson(events: int, exposure: float, confidence: float) -> tuple[float, flo
     """
     if exposure <= 0:
         return 0.0, math.inf
-    low = float(stats.chi2.ppf(1 - confidence, 2 * events)) / 2 if events else 0.0
-    return low / exposure, float(stats.chi2.ppf(confidence, 2 * events + 2)) / 2 / exposure
+    from scipy.special import gammaincinv  # at 2k degrees of freedom, half a chi-square is gamma of shape k
+
+    low = float(gammaincinv(events, 1 - confidence)) if events else 0.0
+    return low / exposure, float(gammaincinv(events + 1, confidence)) / exposure
 
 
 def no_tighter(estimate: Estimate, confidence: float) -> Estimate:
@@ -125,9 +130,11 @@ def no_tighter(estimate: Estimate, confidence: float) -> Estimate:
     clips, value = estimate.clips, estimate.value
     if not clips or not math.isfinite(value):
         return estimate
+    from scipy.special import betaincinv
+
     events = value * clips
-    low = float(stats.beta.ppf(1 - confidence, events, clips - events + 1)) if events > 0 else 0.0
-    high = float(stats.beta.ppf(confidence, events + 1, clips - events)) if events < clips else 1.0
+    low = float(betaincinv(events, clips - events + 1, 1 - confidence)) if events > 0 else 0.0
+    high = float(betaincinv(events + 1, clips - events, confidence)) if events < clips else 1.0
     error = max(estimate.error, math.sqrt(value * (1 - value) / clips))
     return replace(estimate, low=min(estimate.low, low), high=max(estimate.high, high), error=error)
 
@@ -152,6 +159,8 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
 
 
 def _bootstrap(sums: Values, counts: Values, confidence: float, seed: int) -> tuple[float, float]:
+    from scipy import stats
+
     def ratio(total: Values, count: Values, axis: int = -1) -> Values:
         result: Values = total.sum(axis=axis) / count.sum(axis=axis)
         return result

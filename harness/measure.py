@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards.clock import Call, Clock, Samples, Stages, Turns, Warmup, stages, turns
@@ -76,6 +75,8 @@ def needed(q: float) -> int:
 
 
 def _enough(n: int, q: float) -> bool:
+    from scipy import stats  # here and below: a second of each start of pytest
+
     return bool(stats.binom.cdf(1, n, 1 - q) <= 1 - SUFFICIENT)
 
 
@@ -86,6 +87,8 @@ def percentile(samples: npt.ArrayLike, q: float, confidence: float = 0.95) -> Pe
     P(Binomial(n, q) >= k) (David and Nagaraja, Order Statistics, 2003, section 7.1). Too few
     samples give no value at all: their largest may lie below the quantile.
     """
+    from scipy import stats
+
     ordered = np.sort(np.asarray(samples, np.float64))
     n, fewest = len(ordered), needed(q)
     if n < fewest:

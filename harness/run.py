@@ -24,6 +24,7 @@ from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.audio.grammar import Grammar
 from harness.audio.streams import Stream as Planned
 from harness.baseline import Baseline
+from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
@@ -50,6 +51,7 @@ from harness.score.wakeword import Listening, Point
 from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
 from harness.targets.registry import registry
 from harness.targets.state_scales import StateScale, state_scales
+from harness.targets.told import DeviceMemory
 
 Value = TypeVar("Value")
 
@@ -224,6 +226,14 @@ class Run:
                 f"{part} memory of {candidate.name} on {recipe.id}: its toolchain does not report it; needs a board."
             )
         return size
+
+    def device_memory(self, candidate: Candidate, recipe: Recipe) -> DeviceMemory:
+        """What the loaded artifact takes of the device's own memory. Raises NotMeasured."""
+        return self._once(("device", candidate.name, recipe.id), lambda: bench.device_memory(self, candidate, recipe))
+
+    def beside(self, candidate: Candidate, recipe: Recipe) -> tuple[Time, ...]:
+        """The toolchain's own number, inference alone and end to end; what lacks says why."""
+        return self._once(("beside", candidate.name, recipe.id), lambda: bench.beside(self, candidate, recipe))
 
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from harness.history import Point
 from harness.row import AT_LEAST, Row
@@ -73,12 +72,16 @@ def _steps(rows: Sequence[Row]) -> int:
 
 
 def _p(rows: Sequence[Row]) -> float:
+    from scipy import stats  # here and below: a second of each start of pytest
+
     figures = np.array(_figures(rows))
     toward: Literal["less", "greater"] = "less" if rows[-1].gate in AT_LEAST else "greater"
     return float(stats.kendalltau(np.arange(len(figures)), figures, alternative=toward).pvalue)
 
 
 def _drift(rows: Sequence[Row], p: float) -> Drift | None:
+    from scipy import stats
+
     row, figures = rows[-1], _figures(rows)
     moved = abs(float(stats.theilslopes(figures).slope)) * (len(figures) - 1)
     limit = float(row.limit or 0.0)

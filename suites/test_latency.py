@@ -10,17 +10,19 @@ from harness.measure import device_clock, replay
 
 @pytest.mark.gate("latency_ms")
 @pytest.mark.benchmark(timer=device_clock)
-def test_inference(build, inference, record, show, benchmark):
+def test_inference(build, inference, beside, record, show, benchmark):
     replay(benchmark, inference.samples_ms)
     show.latency(inference, "inference")
+    show.beside(beside)
     record(*gates.judge(build, inference, "latency_ms"))
 
 
 @pytest.mark.gate("end_to_end_ms")
 @pytest.mark.benchmark(timer=device_clock)
-def test_end_to_end(build, timings, record, show, benchmark):
+def test_end_to_end(build, timings, beside, record, show, benchmark):
     replay(benchmark, timings.total.samples_ms)
     show.latency(timings.total, "end to end")
+    show.beside(beside)
     record(*gates.judge(build, timings.total, "end_to_end_ms"))
 
 

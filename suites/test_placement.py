@@ -20,3 +20,8 @@ def test_cpu_share(build, profile, record):
 @pytest.mark.gate("layers")
 def test_layers(build, artifact, record):
     record(gates.layers(build, artifact))
+
+
+@pytest.mark.gate("partitions")
+def test_partitions(build, artifact, record):
+    record(gates.partitions(build, artifact))

@@ -15,6 +15,7 @@ import pytest
 from harness.boards import tegra
 
 STANDIN = Path(__file__).with_name("standins") / "jetson"
+TRTEXEC = Path(__file__).with_name("data") / "jetson" / "trtexec.txt"
 RELEASE = (
     "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 2025\n"
 )
@@ -52,6 +53,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, **state: Any) -> Path:
         "nvpmodel": "NV Fan Mode:quiet\nNV Power Mode: MAXN\n0",
         "jetson_clocks": clocks(),
         "tegrastats": TEGRASTATS,
+        "trtexec": TRTEXEC.read_text(),
     }
     shutil.copytree(STANDIN, folder / "standin")
     for part in ("modules", "bin"):

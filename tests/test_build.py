@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness import build as module
-from harness.build import RECORD, artifact_key, build, load
+from harness.build import RECORD, artifact_key, build, content, load
 from harness.cache import Cache
 from harness.candidate import Candidate
 from harness.candidate import load as load_candidate
@@ -280,6 +281,31 @@ def test_an_artifact_whose_file_is_gone_is_refused(made: tuple[Artifact, Path]) 
         load(made[1])
 
 
+def test_an_artifact_that_was_changed_since_is_refused(made: tuple[Artifact, Path]) -> None:
+    made[0].file.write_bytes(b"another")
+    with pytest.raises(ToolchainError, match=r"not what was built: it was changed since.*remove that folder"):
+        load(made[1])
+
+
+def test_the_build_of_other_inputs_is_not_taken_for_this_one(tmp_path: Path, candidate: Candidate) -> None:
+    """A stale folder under this key, as a cache restored by hand may hold."""
+    cache, recipe = Cache(tmp_path / "cache"), candidate.recipes[0]
+    _, wanted = build(Fake(), candidate, recipe, FEATURES, cache, print)
+    _, other = build(Fake(), candidate, recipe, FEATURES + 1, cache, print)
+    shutil.rmtree(wanted.path)
+    shutil.copytree(other.path, wanted.path)
+    with pytest.raises(ToolchainError, match="build of other inputs"):
+        build(Fake(), candidate, recipe, FEATURES, cache, print)
+
+
+def test_an_artifact_may_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a" / "parts").mkdir(parents=True)
+    (tmp_path / "a" / "parts" / "one").write_bytes(b"1")
+    before = content(tmp_path / "a")
+    (tmp_path / "a" / "parts" / "one").rename(tmp_path / "a" / "parts" / "two")
+    assert content(tmp_path / "a") != before
+
+
 def test_a_record_cannot_name_a_file_elsewhere(made: tuple[Artifact, Path]) -> None:
-    edit(made[1], "file", "../../model.bin")
-    assert load(made[1]).file == made[1] / "model.bin"
+    edit(made[1], "file", f"../../{made[0].file.name}")
+    assert load(made[1]).file == made[0].file

@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -17,11 +18,17 @@ from .faults import MISSING, MODEL, Fault
 from .runtimes import SUFFIXES, open_model
 
 RUNS = 10
+SOAK_S = 1.0  # and for so long: what leaks a little at every inference shows
 TIMEOUT_S = 120.0
 NO_PEAK = 77  # the child's exit status where the peak cannot be reset
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")  # writing 5 resets the peak (proc(5))
-IMPORTS = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter", "rknnlite": "rknnlite.api"}
+IMPORTS = {
+    "onnxruntime": "onnxruntime",
+    "litert": "ai_edge_litert.interpreter",
+    "rknnlite": "rknnlite.api",
+    "tensorrt": "tensorrt",
+}
 CHILD = """
 import json, sys
 given = json.load(sys.stdin)
@@ -72,8 +79,10 @@ def main(file: str, runtime: str, window: Sequence[int], shape: Sequence[int] = 
         sys.exit(NO_PEAK)
     without = peak()
     infer = open_model(Path(file), runtime, shape)
-    for _ in range(RUNS):
+    end, runs = time.monotonic() + SOAK_S, 0
+    while runs < RUNS or time.monotonic() < end:
         infer(zeros)
+        runs += 1
     print(json.dumps([without, peak()]))
 
 

@@ -1,11 +1,13 @@
 """A compiled model as a function of one window, by whichever runtime runs it: on one thread of this process.
 
 A runtime is an opener: ``open(file, shape) -> infer`` with float32 in and out. ``MODULE:FUNCTION`` names one of
-somebody's own that is installed where the model runs (TensorRT, SNPE): it is imported when it is asked for.
+somebody's own that is installed where the model runs: it is imported when it is asked for. An opened model that has
+``many`` takes windows faster together.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import platform
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
+from . import snpe
 from .faults import MISSING, MODEL, Fault
 from .layout import laid
 
@@ -35,6 +38,9 @@ PACKAGES = {
     "litert": "ai-edge-litert, or tflite-runtime",
     "edgetpu": "tflite-runtime and libedgetpu1-std",
     "rknnlite": "rknn-toolkit-lite2",
+    "tensorrt": "JetPack's TensorRT (apt-get install nvidia-jetpack), which the system's own Python has,",
+    "snpe": "SNPE's bin, lib and dsp below /opt/snpe,",
+    "snpe-cpu": "SNPE's bin and lib below /opt/snpe,",
 }
 
 
@@ -88,6 +94,10 @@ def versions() -> dict[str, str]:
     ):
         if importlib.util.find_spec(module) is not None:
             found[name] = _version(name)
+    with contextlib.suppress(ImportError):
+        found["snpe"] = (
+            Path(snpe.program(snpe.NET_RUN)).resolve().parents[1].name
+        )  # SDKs are in folders of their version
     return found
 
 
@@ -181,11 +191,30 @@ def _open_rknn(file: Path, shape: Shape) -> Infer:
     return infer
 
 
+def _open_tensorrt(file: Path, _: Shape) -> Infer:
+    from .trt import open_engine
+
+    engine = open_engine(file)
+
+    def infer(window: Floats) -> Floats:
+        output: Floats = engine.infer(window)[0]
+        return output
+
+    return infer
+
+
+def _open_snpe(file: Path, shape: Shape, unit: str = "dsp") -> Infer:
+    return snpe.NetRun(file, shape, unit)
+
+
 OPENERS: dict[str, Open] = {
     "onnxruntime": _open_onnx,
     "litert": _open_tflite,
     "edgetpu": _open_edgetpu,
     "rknnlite": _open_rknn,
+    "tensorrt": _open_tensorrt,
+    "snpe": _open_snpe,
+    "snpe-cpu": lambda file, shape: _open_snpe(file, shape, "cpu"),
 }
 
 

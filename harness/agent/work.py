@@ -25,6 +25,7 @@ SLICE_S = 1.0  # between two looks at lock and vitals
 PAUSE_S = 0.01  # in which what was sent leaves a board of one core
 LONGEST_S = 60.0  # of a warm-up: a slow board needs three blocks all the same
 MOST_ROUNDS = 2000000
+TOGETHER = 64  # windows that an opened model which takes many is given at a time
 
 _models: dict[str, Infer] = {}
 
@@ -53,9 +54,15 @@ def load(name: str, runtime: str, shape: Sequence[int]) -> None:
 def run(name: str, token: str, windows: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Logits of windows ``(n, frames, bins)``, packed, a slice of time at a call."""
     infer, features = _models[name], unpack(windows)
+    many = getattr(infer, "many", None)
     done = 0
     while done < len(features):
         lock.check(token)
+        if many is not None:
+            part = features[done : done + TOGETHER]
+            done += len(part)
+            yield pack(_model_fault(partial(many, part)))
+            continue
         end = time.monotonic() + SLICE_S
         found = [_logits(infer, features[done])]
         while done + len(found) < len(features) and time.monotonic() < end:

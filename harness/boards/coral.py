@@ -27,6 +27,7 @@ from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
 from harness.targets.process import Child, Limits, last_lines, run_child
+from harness.targets.told import OwnTime
 
 WORKER = Path(toolchain.__file__).with_name("workers") / "coral_worker.py"
 PYTHON = "VOXGATE_EDGETPU_PYTHON"
@@ -34,6 +35,7 @@ USB = Path("/sys/bus/usb/devices")
 USB_IDS = frozenset({("1a6e", "089a"), ("18d1", "9302")})  # before and after its firmware is loaded
 PCIE = Path("/dev/apex_0")
 REMEDY = f"a Coral device, libedgetpu.so.1, and {PYTHON}=PYTHON of an environment with tflite-runtime and numpy < 2"
+UNTOLD = "needs edgetpu_compiler 16.0, which tells what parameters take: put it on PATH, and build in int8."
 ANSWER_S = 30.0
 BATCH_S, WINDOW_S = 300.0, 0.5
 REMEDIES = {
@@ -92,6 +94,13 @@ class HostInPlace(LocalBoard):
     def rss(self, artifact: Artifact, window: Features) -> int:
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        return Board.own_time(self, artifact, window)
+
+    @property
+    def _no_device_memory(self) -> str:
+        return UNTOLD
+
     @property
     def _not_measured(self) -> str:
         return f"needs a board, as this host's time and memory are not the Edge TPU's; {lacks()}. Bring {REMEDY}."
@@ -136,6 +145,10 @@ class CoralBoard(Board):
         if rss is None:
             raise NotMeasured(f"memory of {_subject(artifact)}: this kernel lets no process reset its peak.")
         return int(rss)
+
+    @property
+    def _no_device_memory(self) -> str:
+        return UNTOLD
 
     def _call(self, artifact: Artifact, more: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
         child = Child(_python(), WORKER, _subject(artifact), {}, Limits(seconds))

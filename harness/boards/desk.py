@@ -21,7 +21,10 @@ TARGETS = {  # any of these packages runs artifacts of that target
     "host": ("onnxruntime", "ai-edge-litert", "tflite-runtime"),
     "rk3588": ("rknn-toolkit-lite2",),
     "edgetpu": ("tflite-runtime",),
+    "jetson": ("tensorrt",),
+    "rb5": ("snpe",),
 }
+BY_HAND = {"tensorrt": "apt-get install nvidia-jetpack", "snpe": "bring bin, lib and dsp of your SDK to /opt/snpe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ def _asked(lab: Lab, board: LabBoard, module: str, function: str, **arguments: A
 
 def _packages(what: str, there: dict[str, str], any_of: tuple[str, ...]) -> Finding:
     found = [f"{name} {there[name]}" for name in any_of if name in there]
-    return Finding(what, bool(found), ", ".join(found) or "not installed", f"python3 -m pip install {any_of[0]}")
+    remedy = BY_HAND.get(any_of[0], f"python3 -m pip install {any_of[0]}")
+    return Finding(what, bool(found), ", ".join(found) or "not installed", remedy)
 
 
 def _clocks(governors: dict[str, list[str]]) -> Finding:

@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards import tegra
+from harness.boards import own, tegra
 from harness.boards.local import LocalBoard, require_finite
 from harness.errors import InfraError, NotMeasured, ToolchainError
 from harness.onnxfile import as_inputs, inspect
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
 from harness.targets.process import KEPT, Child, Limits, last_lines, run_child
+from harness.targets.told import DeviceMemory, OwnTime
 
 LIMITS = Limits(seconds=1800, memory_mib=6144)
 ANSWER_S = 120.0  # the first answer waits for the engine to load and warm up
@@ -48,6 +49,13 @@ class OrtNumerics(LocalBoard):
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        return Board.own_time(self, artifact, window)
+
+    @property
+    def _no_device_memory(self) -> str:
+        return "needs a board, whose engine takes it. Run voxgate on the Jetson itself."
 
     @property
     def _not_measured(self) -> str:
@@ -102,6 +110,17 @@ class JetsonBoard(Board):
     def rss(self, artifact: Artifact, window: Features) -> int:
         with tempfile.TemporaryDirectory(prefix="voxgate-jetson-") as name:
             return int(self.job(artifact, Path(name), what="memory")["bytes"])
+
+    def device_memory(self, artifact: Artifact) -> DeviceMemory:
+        """What CUDA took of the memory that GPU and CPU share, beside the process's own."""
+        with tempfile.TemporaryDirectory(prefix="voxgate-jetson-") as name:
+            return DeviceMemory(evidence=self.evidence, **self.job(artifact, Path(name), what="memory")["device"])
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        """By trtexec, which leaves copies and launches out."""
+        if artifact.file.suffix != ".engine":
+            return super().own_time(artifact, window)
+        return own.measure(artifact, "tensorrt")
 
     def vitals(self) -> dict[str, Any]:
         """Board and state that its times depend on, and their parts: copies apart from inference, medians in ms.

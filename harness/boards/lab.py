@@ -43,6 +43,10 @@ class NoBoard(Board):
         raise NotMeasured(f"energy of {artifact.candidate} on {artifact.recipe.id}: {self.reason}")
 
     @property
+    def _no_device_memory(self) -> str:
+        return self.reason
+
+    @property
     def _not_measured(self) -> str:
         return self.reason
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.agent.runtimes import SUFFIXES
 from harness.audio.frontend import Audio, FrontEnd
-from harness.boards import rss
+from harness.boards import own, rss
 from harness.boards.runtimes import open_model, open_step
 from harness.errors import ToolchainError
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress, Scores
+from harness.targets.told import OwnTime
 
 EVERY = 2000  # windows between two lines of progress
 EVERY_STEP = 50_000
@@ -56,6 +58,9 @@ class LocalBoard(Board):
             return open_model(artifact.file)
         step = open_step(artifact.file, artifact.states)
         return lambda window: np.array([step(window)], np.float32)
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        return own.measure(artifact, SUFFIXES[artifact.file.suffix])
 
     def rss(self, artifact: Artifact, window: Features) -> int:
         return rss.measure(artifact, window)

@@ -29,18 +29,23 @@ from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import inspect
 from harness.targets import rknn_perf
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Profile, Progress
+from harness.targets.told import DeviceMemory, OwnTime
 
 Value = TypeVar("Value")
 
 TRIES = 3  # losses of one measurement before it is given up
 LEAST_S = 3.0  # of timing: less would not show a clock that falls
 ITEM_S, LOAD_S, RSS_S = 45.0, 120.0, 180.0
+BUILD_S = 1800.0  # of an engine, on the board
 WARM_S = 150.0  # a warm-up is one item, of a slow board and two artifacts
 RUNTIMES = {  # by target: on any other, a CPU's runtime would take its files and pass for its accelerator
     "host": {".onnx": "onnxruntime", ".tflite": "litert"},
     "rk3588": {".rknn": "rknnlite"},
     "edgetpu": {".tflite": "edgetpu"},
+    "jetson": {".engine": "tensorrt", ".onnx": "tensorrt"},  # of ONNX the board itself builds its engine
+    "rb5": {".dlc": "snpe"},
 }
+ON_CPU = {"snpe": "snpe-cpu"}  # of what is not quantized, where the accelerator takes nothing else
 CHUNK = 1 << 20  # bytes of an artifact sent at a time
 WINDOWS = 2000  # sent at a time
 
@@ -96,6 +101,7 @@ class RemoteBoard(Board):
         """By the board's clock. A timing that was interrupted begins anew: its halves had another temperature."""
 
         tries = 0
+        self._in_process(artifact, "latency")
 
         def measure() -> Stages:
             nonlocal tries
@@ -116,6 +122,8 @@ class RemoteBoard(Board):
         return self._kept(f"timing {_who(artifact)}", measure, artifact)
 
     def time_in_turns(self, a: Artifact, b: Artifact, windows: Features, rounds: int) -> Turns:
+        self._in_process(a, "latency")
+
         def measure() -> Turns:
             names = [self._load(artifact) for artifact in (a, b)]
             parts = self._parts("turns", names=names, windows=pack(windows), rounds=rounds, seconds=LEAST_S)
@@ -132,10 +140,36 @@ class RemoteBoard(Board):
         def measure() -> str:
             name = self._load(artifact)
             given = {"name": name, "token": self.hold.token, "values": math.prod(_shape(artifact))}
-            return str(self._ask("npu_time", "table", RSS_S, **given))
+            return str(self._ask("npu", "table", RSS_S, **given))
 
         said = self._kept(f"asking for the time share of {_who(artifact)}", measure, artifact)
         return rknn_perf.parse(said, f"{_who(artifact)} on {self.name}", self.evidence)
+
+    def device_memory(self, artifact: Artifact) -> DeviceMemory:
+        """By the runtime's own word, where it has one: of .rknn files, and of TensorRT's engines."""
+        runtime = self._runtime(artifact)
+        if artifact.file.suffix != ".rknn" and runtime != "tensorrt":
+            return super().device_memory(artifact)
+
+        def measure() -> dict[str, Any]:
+            given = {"name": self._load(artifact), "token": self.hold.token, "runtime": runtime}
+            return dict(self._ask("memory", "measure", RSS_S, **given))
+
+        told = self._kept(f"weighing {_who(artifact)} on its accelerator", measure, artifact)
+        return DeviceMemory(evidence=self.evidence, **told)
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        """By the benchmark of the runtime over there, where it brings one."""
+
+        def measure() -> dict[str, Any]:
+            shape = _shape(artifact) or list(window.shape)
+            given = {"name": self._load(artifact), "token": self.hold.token, "shape": shape}
+            return dict(self._ask("own", "measure", RSS_S, runtime=self._runtime(artifact), **given))
+
+        try:
+            return OwnTime(**self._kept(f"benchmarking {_who(artifact)}", measure, artifact))
+        except (Unsupported, ToolchainError) as error:
+            raise NotMeasured(str(error)) from error
 
     def meter(self, artifact: Artifact) -> Meter:
         if self.entry.meter is None:
@@ -144,6 +178,8 @@ class RemoteBoard(Board):
         return open_meter(self.entry.meter, self.hold.address)
 
     def rss(self, artifact: Artifact, window: Features) -> int:
+        self._in_process(artifact, "memory")
+
         def measure() -> int:
             name = self._load(artifact)
             shape = {"runtime": self._runtime(artifact), "window": list(window.shape), "shape": _shape(artifact)}
@@ -153,6 +189,14 @@ class RemoteBoard(Board):
             return self._kept(f"weighing {_who(artifact)}", measure, artifact)
         except Unsupported as error:
             raise NotMeasured(f"memory of {_who(artifact)}: {error}") from error
+
+    def _in_process(self, artifact: Artifact, what: str) -> None:
+        """Raise NotMeasured for a runtime that starts a process of its own: its start is not the model's time."""
+        if self._runtime(artifact).startswith("snpe"):
+            raise NotMeasured(
+                f"{what} of {_who(artifact)}: SNPE's command line starts a process of its own, so the agent cannot "
+                "tell it. For times by SNPE's clock judge without --lab, with VOXGATE_RB5=ssh:USER@HOST."
+            )
 
     def _load(self, artifact: Artifact) -> str:
         """The artifact's name on the board, where it then is: sent unless it is there whole, verified, opened."""
@@ -166,7 +210,9 @@ class RemoteBoard(Board):
             for start in range(0, len(data), CHUNK):
                 self._ask("store", "append", ITEM_S, name=name, data=data[start : start + CHUNK])
             self._ask("store", "finish", LOAD_S, name=name)
-        self._ask("work", "load", LOAD_S, name=name, runtime=self._runtime(artifact), shape=_shape(artifact))
+        runtime = self._runtime(artifact)
+        opens = BUILD_S if runtime == "tensorrt" else LOAD_S
+        self._ask("work", "load", opens, name=name, runtime=runtime, shape=_shape(artifact))
         self.hold.loaded.add(name)
         return name
 
@@ -178,7 +224,7 @@ class RemoteBoard(Board):
                 f"{_who(artifact)}: no runtime on a board is known for {suffix} files of {target}. Name the opener "
                 f'that is installed on {self.entry.id} in lab.toml: runtimes = {{ "{suffix}" = "module:function" }}.'
             )
-        return runtime
+        return runtime if artifact.recipe.precision == "int8" else ON_CPU.get(runtime, runtime)
 
     def _ask(self, module: str, function: str, timeout_s: float, **arguments: Any) -> Any:
         return self.hold.link.ask(module, function, self.entry.patience * timeout_s, **arguments)

@@ -145,7 +145,8 @@ def _beyond(row: Row) -> tuple[bool, float]:
 def _sample(run: Run, candidate: Candidate, comparison: Comparison, part: Slice) -> tuple[Sample, npt.NDArray[np.intp]]:
     everything = whole(comparison, [run.features(candidate, name) for name in conditions(candidate)])
     places = np.flatnonzero(comparison.where(part))
-    places = places[evenly(len(places), MOST)]
+    broken = places[~np.isfinite(comparison.tested[places]).all(axis=1)][:MOST]  # one of thousands is reason enough
+    places = np.union1d(places[evenly(len(places), MOST)], broken)
     return everything.only(places), places
 
 

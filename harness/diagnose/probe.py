@@ -73,6 +73,7 @@ def run(
         taps,
         {name: version(name) for name in TOOLS},
         WORKER,
+        WORKER.with_name("answering.py"),
     )
 
     def make(folder: Path) -> None:

@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from harness.candidate import Candidate
+from harness.errors import NotMeasured
 from harness.gates.base import Build
 from harness.row import Row
 from harness.targets.base import NOWHERE, Artifact, Logits, Node, Profile
+from harness.targets.told import DeviceMemory
 from harness.verdict import Outcome
 
+DEVICE = "device memory"  # the slice of its row
 MOST_NAMED = 4  # nodes named in one message; the rest are in the placement table
 
 
@@ -85,6 +88,24 @@ def layers(build: Build, artifact: Artifact) -> Row:
     return _at_most(_placed(build, artifact), "placement", "layers", count, limit, "layers", count)
 
 
+def partitions(build: Build, artifact: Artifact) -> Row:
+    """Pieces the graph falls into: nodes that each are allowed off the accelerator may cut it in the middle.
+
+    Raises NotMeasured where the toolchain does not tell.
+    """
+    limit = float(build.candidate.budgets(build.recipe).partitions or 0)
+    placed = artifact.placement
+    if placed.partitions is None:
+        raise NotMeasured(
+            f"partitions of {build.candidate.name} on {build.recipe.id}: not measured: "
+            f"{placed.source or 'its toolchain'} does not tell; remove partitions from its budgets, or limit layers."
+        )
+    row = _at_most(_placed(build, artifact), "placement", "partitions", placed.partitions, limit, "partitions", 1)
+    off = Counter(f"{node.op} on {node.where}" for node in placed.fallbacks)
+    named = ", ".join(f"{count} {what}" for what, count in off.most_common(MOST_NAMED))
+    return replace(row, detail=f"{row.detail}; off the target's unit: {named or 'nothing'}")
+
+
 def cpu_share(build: Build, profile: Profile) -> Row:
     """Percent of one inference's time that the CPU takes: one node there may outweigh all the others."""
     limit = float(build.candidate.budgets(build.recipe).cpu_share or 0)
@@ -110,6 +131,15 @@ def footprint(build: Build, part: str, size: int) -> Row:
         return _at_most(build, "footprint", part, size / 2**20, float(budgets.rss_mib or 0), "MiB", 1)
     limit = float(getattr(budgets, f"{part}_kib"))
     return _at_most(replace(build, evidence="static", source=""), "footprint", part, size / 1024, limit, "KiB", 1)
+
+
+def device_memory(build: Build, memory: DeviceMemory) -> Row:
+    """MiB of the accelerator's memory against its budget, by the word of board or compiler."""
+    limit = float(build.candidate.budgets(build.recipe).device_mib or 0)
+    told = replace(build, evidence=memory.evidence.value, source=memory.source)
+    row = _at_most(told, "footprint", DEVICE, memory.bytes / 2**20, limit, "MiB", 1)
+    held = ", ".join(f"{part} {size / 2**20:.3g}" for part, size in memory.parts.items())
+    return replace(row, detail=f"{row.detail}; {held} MiB" if held else row.detail)
 
 
 def _at_most(build: Build, gate: str, part: str, value: float, limit: float, unit: str, n: int) -> Row:

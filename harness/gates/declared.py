@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.gates import frontend
 from harness.gates.accuracy import gate_name
+from harness.gates.artifact import DEVICE
 from harness.gates.latency import QUANTILES
 from harness.recipe import Recipe
 from harness.row import SINCE, Row
@@ -31,6 +33,12 @@ def unjudged(
     return f"no {', '.join(missing[:MOST_NAMED])}{more}" if missing else ""
 
 
+def limited(budgets: Budgets, gate: str) -> bool:
+    """Whether there is any limit for a gate named after its budget."""
+    found = getattr(budgets, gate)
+    return found is not None and (not isinstance(found, LatencyBudget) or found != LatencyBudget())
+
+
 def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, released: bool) -> set[tuple[str, str]]:
     """``(gate, slice)`` of every row a whole run of one build leaves; without cells and float parity.
 
@@ -50,4 +58,8 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
         found.add((frontend.GATE, frontend.PART))
     if budgets.layers is not None:
         found.add(("placement", "layers"))
+    if budgets.device_mib is not None:
+        found.add(("footprint", DEVICE))
+    if budgets.partitions is not None:
+        found.add(("placement", "partitions"))
     return found | {("footprint", part) for part, key in SIZES.items() if getattr(budgets, key) is not None}

@@ -11,12 +11,12 @@ from harness.gates import artifact as artifacts
 from harness.gates import energy, frontend, latency
 from harness.gates.accuracy import COMMAND
 from harness.gates.base import Build, lack, outcome_of
+from harness.gates.declared import SIZES, limited
 from harness.gates.judged import Judged
 from harness.row import Row
 from harness.run import Run
 from harness.verdict import Outcome
 
-SIZES = {"file": "file_kib", "weights": "weights_kib", "activations": "activations_kib", "rss": "rss_mib"}
 TIMES = ("latency_ms", "end_to_end_ms")
 
 Gate = Callable[[], Sequence[Row]]
@@ -54,10 +54,14 @@ def _gates(build: Build, run: Run, outputs: Callable[[Build, Run], Sequence[Row]
     yield "placement", lambda: [artifacts.placement(build, artifact)]
     if budgets.layers is not None:
         yield "placement", lambda: [artifacts.layers(build, artifact)]
+    if budgets.partitions is not None:
+        yield "placement", lambda: [artifacts.partitions(build, artifact)]
     yield "accuracy", lambda: outputs(build, run)
     for part, limit in SIZES.items():
         if getattr(budgets, limit) is not None:
             yield "footprint", partial(_footprint, build, run, part)
+    if budgets.device_mib is not None:
+        yield "footprint", lambda: [artifacts.device_memory(build, run.device_memory(candidate, recipe))]
     yield from _timed(build, run, budgets)
     if budgets.cpu_share is not None:
         yield "placement", lambda: [artifacts.cpu_share(build, run.profile(candidate, recipe))]
@@ -74,7 +78,7 @@ def _footprint(build: Build, run: Run, part: str) -> list[Row]:
 def _timed(build: Build, run: Run, budgets: Budgets) -> Iterator[tuple[str, Gate]]:
     candidate, recipe = build.candidate, build.recipe
     for which in TIMES:
-        if any(limit is not None for limit in getattr(budgets, which).model_dump().values()):
+        if limited(budgets, which):
             yield "latency", partial(_latency, build, run, which)
     if budgets.slowdown is not None:
         yield "latency", lambda: [latency.slowdown(build, run.side_by_side(candidate, recipe))]

@@ -13,6 +13,7 @@ from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.gates.accuracy import COMMAND
+from harness.gates.declared import SIZES, limited
 from harness.plugin.house import House
 from harness.plugin.workers import group
 from harness.recipe import Recipe
@@ -22,7 +23,10 @@ from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
 OF_SOURCE = ("whole", "float path", "state", "drift_db")  # gates that need a float source
-SIZES = ("file", "weights", "activations", "rss")
+ONE_ROW = (
+    "layers", "partitions", "slowdown", "energy_mj", "cpu_share", "device_mib", "latency_ms", "end_to_end_ms",
+    "frontend",
+)  # fmt: skip
 
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
@@ -111,12 +115,10 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in ("layers", "slowdown", "energy_mj", "cpu_share", "frontend"):
-        return getattr(budgets, gate) is not None
+    if gate in ONE_ROW:
+        return limited(budgets, gate)
     if gate == "drift_db":
         return budgets.wakeword.drift_db is not None or budgets.wakeword.score_sqnr is not None
-    if gate in ("latency_ms", "end_to_end_ms"):
-        return any(limit is not None for limit in getattr(budgets, gate).model_dump().values())
     return gate != "cells" or budgets.drop.cell is not None
 
 
@@ -134,8 +136,7 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
     elif gate == "stream":
         yield from ((stream.name,) for stream in streams_of(candidate, recipe))
     elif gate == "footprint":
-        units = {"rss": "rss_mib"}
-        yield from ((name,) for name in SIZES if getattr(budgets, units.get(name, f"{name}_kib")) is not None)
+        yield from ((name,) for name, limit in SIZES.items() if getattr(budgets, limit) is not None)
 
 
 def _marks(house: House, candidate: Candidate, recipe: Recipe) -> list[pytest.MarkDecorator]:

@@ -18,7 +18,7 @@ from harness.plugin import ending, select, workers
 from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
-from harness.report import diagnosis
+from harness.report import beside, diagnosis
 from harness.report.allure import configure_results, finish_results
 from harness.report.summary import plan_table, summary
 from harness.report.timeline import findings
@@ -183,7 +183,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("voxgate")
     before = keyed(row for _, found in ending.baselines(house) for row in found.last.figures())
     causes = diagnosis.lines(house.folder)
-    terminalreporter.write(summary(house.rows, ending.hits(house), writer.fullwidth, writer.hasmarkup, before, causes))
+    times = {build: beside.text(found) for build, found in beside.read(house.folder).items()}
+    width, colour = writer.fullwidth, writer.hasmarkup
+    terminalreporter.write(summary(house.rows, ending.hits(house), width, colour, before, causes, times))
     for line in house.withheld:
         terminalreporter.write_line(f"--release: {line}, so this run fails", red=True)
     for line in house.drift:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from harness.beside import Time
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import det, diagnosis, markup, plots, since
+from harness.report import beside, det, diagnosis, markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row, printable
 from harness.score.wakeword import Listening, Point
@@ -138,6 +139,12 @@ class Show:
         )
         text = markup.page(self.name, markup.table(det.HEAD, det.lines(curves)))
         allure.attach(text, "operating points", allure.attachment_type.HTML)
+
+    def beside(self, times: Sequence[Time]) -> None:
+        """The toolchain's own number beside inference alone and end to end, with the differences."""
+        if self.results is not None:
+            page = markup.page(self.name, beside.html(times))
+            allure.attach(page, "beside the toolchain's own number", allure.attachment_type.HTML)
 
     def latency(self, latency: Latency, title: str) -> None:
         """A histogram of every sample, and the percentiles for the report's page of metrics."""

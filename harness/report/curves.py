@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from harness.report.plots import DPI, png
 from harness.row import Row
@@ -29,6 +27,8 @@ class Series:
 
 def timeline(slices: Mapping[str, Series], dates: Sequence[str], title: str) -> bytes:
     """Every slice's figure over runs, with the limits; a hollow mark where another artifact was judged than before."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.5, 3.6), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     limits = sorted({row.limit for own in slices.values() for row in own.rows[-1:] if row.limit is not None})
@@ -55,6 +55,9 @@ def timeline(slices: Mapping[str, Series], dates: Sequence[str], title: str) -> 
 
 def latencies(now_ms: Sequence[float], before_ms: Sequence[float], title: str, date: str) -> bytes:
     """Shares of rounds that took no longer, of this build and of its release; both are percentiles 0 to 100."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
+
     figure = Figure(figsize=(7.5, 3.4), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     shares = np.linspace(0, 100, len(now_ms))

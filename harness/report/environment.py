@@ -15,7 +15,7 @@ from harness.report.conclusion import GOLDEN
 ENDED = ("failed", "broken", "skipped")
 CRASHED = ("failed", "broken")
 OPENING = r"^(?:Failed: |Skipped: )?"  # allure-pytest puts the exception's name before the message
-SIZES = r"(?:\d|inf)\S* (?:ms|times|KiB|MiB|layers)(?: \[[^\]]*\])?, limit at most"
+SIZES = r"(?:\d|inf)\S* (?:ms|times|KiB|MiB|layers|partitions)(?: \[[^\]]*\])?, limit at most"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Plots of a verdict: the heatmap accent x condition, and the latency histogram. PNG bytes, deterministic."""
+"""Plots of a verdict: the heatmap accent x condition, and the latency histogram. PNG bytes, deterministic.
+
+matplotlib is imported where something is drawn: every start of pytest would wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,21 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import ScalarFormatter
 
 from harness.measure import percentile
 from harness.report.conclusion import difference
 from harness.row import Before, Row
 from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 WEAKEST_SCALE = 5.0  # points; smaller drops must not look alarming
 WIDE = 5.0  # times the median: a spike beyond it asks for a logarithmic axis
@@ -53,6 +56,8 @@ def heatmap(rows: Sequence[Row], title: str, before: Before = MappingProxyType({
 
 @lru_cache(maxsize=8)  # every failing slice of a build shows the same one
 def _heatmap(rows: tuple[Row, ...], title: str, changes: tuple[float | None, ...]) -> bytes:
+    from matplotlib.figure import Figure
+
     grid = {_place(row.slice): row for row in rows}
     changed = {_place(row.slice): change for row, change in zip(rows, changes, strict=True)}
     accents, groups, conditions = _axes_of(grid)
@@ -80,6 +85,9 @@ def _heatmap(rows: tuple[Row, ...], title: str, changes: tuple[float | None, ...
 
 def histogram(samples_ms: npt.NDArray[np.float64], title: str) -> bytes:
     """Every sample in milliseconds, spikes included, with the percentiles that so many samples support."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
+
     figure = Figure(figsize=(7.2, 3.2), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     least, most = float(samples_ms.min()), float(samples_ms.max())
@@ -120,6 +128,8 @@ def _axes_of(grid: dict[tuple[str, str], Row]) -> tuple[list[str], list[str], li
 def _cell(
     axes: Axes, x: int, y: int, row: Row | None, scale: float, group: bool, sized: bool, change: float | None
 ) -> None:
+    from matplotlib.patches import Rectangle
+
     if row is None:
         if not group:  # a group is judged over all conditions alone: its empty cells lack nothing
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.75", hatch="///", lw=0))
@@ -155,6 +165,8 @@ def _label(axes: Axes, accents: list[str], groups: list[str], conditions: list[s
 
 
 def _legend() -> list[Patch | Line2D]:
+    from matplotlib.patches import Patch
+
     handles: list[Patch | Line2D] = [
         Patch(fill=False, edgecolor=colour, linestyle=style, linewidth=1.8, label=outcome.value)
         for outcome, (colour, style) in OUTLINES.items()
@@ -179,6 +191,8 @@ def _place(slice_id: str) -> tuple[str, str]:
 
 def png(figure: Figure) -> bytes:
     """The figure as bytes, the same for the same figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", metadata={"Software": "voxgate"})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from harness.report import det, markup, since
+from harness.report import beside, det, markup, since
 from harness.report.conclusion import GRAVEST_FIRST, Conclusion, conclude, from_cache, sources, used
 from harness.report.records import Records, heatmaps
 from harness.row import Before, Row
@@ -77,6 +77,8 @@ def _build(conclusion: Conclusion, picture: bytes | None, records: Records) -> s
     if passed:
         shown = markup.figures(passed[:CLOSEST], records.before)
         text += f"<h3>Nearest to their limits, of {len(passed)} that pass</h3>{shown}"
+    if times := beside.read(records.folder).get((conclusion.candidate, conclusion.build)):
+        text += f"<h3>The toolchain's own number, and what it leaves out</h3>{beside.html(times)}"
     artifact = records.artifacts.get(name, {})
     if name in records.baselines:
         text += since.section(conclusion.rows, records.baselines[name].last, artifact, records.latency(name))

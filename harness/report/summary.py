@@ -51,18 +51,19 @@ def summary(
     colour: bool,
     before: Before = MappingProxyType({}),
     causes: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    times: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> str:
     """The table of every build, a verdict in words for each, and what came from the cache.
 
     ``before`` are the figures of the last releases: where a build has one, its values read ``0.3 -> 1.2``.
-    ``causes`` by candidate and build are told below its verdict.
+    ``causes`` by candidate and build are told below its verdict, ``times`` below its table.
     Each gate shows its passing slice nearest to the limit and how many pass; whatever does not pass follows on
     lines of its own, each with its reason.
     """
     console = _console(width, colour)
     conclusions = conclude(rows)
     for conclusion in conclusions:
-        _show(console, conclusion, before)
+        _show(console, conclusion, before, times.get((conclusion.candidate, conclusion.build), ""))
     for conclusion in conclusions:
         line = Text.assemble((conclusion.word, COLOURS[conclusion.outcome]), f"  {conclusion.title}")
         line.append(f": {conclusion.reason}" if conclusion.reason else "")
@@ -98,7 +99,7 @@ def _decidable(entries: Sequence[Decidable]) -> str:
     )
 
 
-def _show(console: Console, conclusion: Conclusion, before: Before) -> None:
+def _show(console: Console, conclusion: Conclusion, before: Before, times: str) -> None:
     console.print(Text(conclusion.title, style="bold"))
     figures = {id(row): change(row, before) for row in conclusion.rows}
     widths = (max(WIDTHS[0], *map(len, figures.values())), *WIDTHS[1:])
@@ -115,6 +116,8 @@ def _show(console: Console, conclusion: Conclusion, before: Before) -> None:
     if hidden:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in hidden.items())
         console.print(Text(f"... and {counts} more; voxgate report lists every one"))
+    if times:
+        console.print(Text(times))
     told = sources(conclusion.rows)
     if told:
         console.print(Text(told, style="dim"))

@@ -81,25 +81,26 @@ class Comparison:
 
     def drop(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings golden gets right less the share tested gets right: paired."""
-        right = self.before == self.truth
-        lost = right.astype(np.float64) - (self.after == self.truth)
-        return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
+        mask = self.where(part)
+        lost = self._right(self.before, mask) - self._right(self.after, mask)
+        return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def lost(self, before: Mask, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings that were right ``before`` less the share tested gets right: paired."""
-        lost = before.astype(np.float64) - (self.after == self.truth)
-        return self._share(lost, self.where(part), confidence, seed, (-1.0, 1.0))
+        mask = self.where(part)
+        lost = before[mask] - self._right(self.after, mask)
+        return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings whose decision differs from golden's, right or wrong."""
-        flipped = (self.before != self.after) | self.broken
-        return self._share(flipped.astype(np.float64), self.where(part), confidence, seed)
+        mask = self.where(part)
+        flipped = (self.before[mask] != self.after[mask]) | self.broken[mask]
+        return self._share(flipped.astype(np.float64), mask, confidence, seed)
 
     def accuracy(self, part: Slice, confidence: float, seed: int, *, keywords: bool) -> Estimate:
         """Share of the tested decisions that are right; of keyword clips alone: recall."""
-        right = self.after == self.truth
         mask = self.where(part) & self.keyword if keywords else self.where(part)
-        return self._share(right.astype(np.float64), mask, confidence, seed)
+        return self._share(self._right(self.after, mask), mask, confidence, seed)
 
     def sqnr(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Signal-to-quantization-noise ratio of the logits in dB, the mean over speakers.
@@ -142,13 +143,18 @@ class Comparison:
                 faults.append(f"every decision on {part} is the same")
         return faults
 
+    def _right(self, decided: Decisions, mask: Mask) -> Values:
+        """1 where a rendering of the mask is decided right, else 0."""
+        right: Values = (decided[mask] == self.truth[mask]).astype(np.float64)
+        return right
+
     def _clips(self, mask: Mask) -> int:
         return len(np.unique(self.clip[mask]))
 
     def _share(
         self, values: Values, mask: Mask, confidence: float, seed: int, span: tuple[float, float] = (0.0, 1.0)
     ) -> Estimate:
-        return share(values[mask], self.speaker[mask], self._clips(mask), confidence, seed, span)
+        return share(values, self.speaker[mask], self._clips(mask), confidence, seed, span)
 
 
 def compare(

@@ -23,6 +23,7 @@ from harness.boards.energy import Meter
 from harness.candidate import Candidate
 from harness.errors import NotMeasured, Unsupported
 from harness.recipe import Recipe
+from harness.targets.told import DeviceMemory, OwnTime
 
 Logits = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]  # (steps,)
@@ -107,6 +108,8 @@ class Sizes:
     file: int
     weights: int | None = None
     activations: int | None = None
+    on_chip: int | None = None  # parameters in the accelerator's own memory
+    streamed: int | None = None  # parameters that are sent to it at every inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +239,24 @@ class Board(ABC):
         """Bytes of resident memory that loading and running the artifact takes. Raises NotMeasured."""
         raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
 
+    def device_memory(self, artifact: Artifact) -> DeviceMemory:
+        """What the loaded artifact takes of the device's memory, by its compiler where that says it.
+
+        Raises NotMeasured where neither compiler nor board tells.
+        """
+        sizes = artifact.sizes
+        parts = {"parameters on the chip": sizes.on_chip, "parameters streamed": sizes.streamed}
+        told = {part: size for part, size in parts.items() if size is not None}
+        if told:
+            return DeviceMemory(sum(told.values()), Evidence.STATIC, artifact.placement.source, told)
+        raise NotMeasured(
+            f"device memory of {artifact.candidate} on {artifact.recipe.id}: not measured: {self._no_device_memory}"
+        )
+
+    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
+        """One inference by the toolchain's own benchmark; ``window`` is one ``(frames, bins)``. Raises NotMeasured."""
+        raise NotMeasured(f"{self.name} has no benchmark of the toolchain's own that can be run here")
+
     def profile(self, artifact: Artifact) -> Profile:
         """Where the time of one inference goes. Raises NotMeasured."""
         raise NotMeasured(
@@ -248,6 +269,13 @@ class Board(ABC):
         raise NotMeasured(
             f"energy of {artifact.candidate} on {artifact.recipe.id}: not measured: needs a power meter; "
             "name that of a lab board in lab.toml (docs/lab.md, Energy)."
+        )
+
+    @property
+    def _no_device_memory(self) -> str:
+        return (
+            f"needs a board whose runtime tells it, and {self.name} does not. rk3588 on a lab's board and a Jetson do; "
+            'set device_mib below [budgets.for."TARGET"] of those, and rss_mib for memory of the CPU.'
         )
 
     @property

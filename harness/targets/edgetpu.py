@@ -29,7 +29,7 @@ from harness.targets.process import Child, Limits, run_child
 
 TOOLCHAIN = "edgetpu"
 WORKER = Path(__file__).with_name("workers") / "edgetpu_worker.py"
-CONVERTER = WORKER.with_name("onnx2tf_worker.py")
+CONVERTER, ANSWERING = WORKER.with_name("onnx2tf_worker.py"), WORKER.with_name("answering.py")
 LIMITS = Limits(seconds=1800, memory_mib=8192)
 COMPILER = "edgetpu_compiler"
 VERSION = re.compile(r"Edge TPU Compiler version (\S+)")
@@ -53,7 +53,7 @@ class EdgeTpu(Target):
         """The converter, the rules, and which board: its evidence stands in the artifact."""
         return {
             "onnx2tf": toolchain.pins(TOOLCHAIN)["onnx2tf"],
-            "workers": digest(WORKER, CONVERTER),
+            "workers": digest(WORKER, CONVERTER, ANSWERING),
             "quantizer": sources(ptq),
             "readers": sources(edgetpu_compiler, edgetpu_map, edgetpu_rules, tflite_file),
             "board": coral.board().name,

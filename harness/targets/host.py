@@ -24,6 +24,7 @@ from harness.targets.base import Ability, Artifact, Board, Evidence, Job, Node, 
 from harness.targets.process import Child, Limits, run_child
 
 WORKER = Path(__file__).with_name("workers") / "host_worker.py"
+ANSWERING = WORKER.with_name("answering.py")
 LIMITS = Limits(seconds=1800, memory_mib=8192)
 
 
@@ -44,7 +45,7 @@ class Host(Target):
     def settings(self) -> dict[str, str]:
         """The kind of CPU, whose kernels decide which nodes are fused, and the code that quantizes and reads."""
         readers = [WORKER.parents[1] / name for name in ("ort_graph.py", "litert_graph.py")]
-        return {"machine": platform.machine(), "worker": digest(WORKER, *readers), "quantizer": sources(ptq)}
+        return {"machine": platform.machine(), "worker": digest(WORKER, ANSWERING, *readers), "quantizer": sources(ptq)}
 
     def abilities(self) -> tuple[Ability, ...]:
         runtimes = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "ai-edge-litert"))

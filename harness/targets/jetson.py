@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.agent import trt as engines
 from harness.boards import tegra
 from harness.boards.jetson import JetsonBoard, OrtNumerics
 from harness.cache import digest, sources
@@ -43,6 +44,7 @@ from harness.targets.trt_engine import Graph, Heard
 TOOLCHAIN, PACKAGE = "jetson", "tensorrt-rtx-cu13-bindings"
 WORKERS = Path(__file__).with_name("workers")
 QUANTIZER, BUILDER = WORKERS / "qdq_worker.py", WORKERS / "tensorrt_worker.py"
+ANSWERING = WORKERS / "answering.py"
 PROXY = "SM86"
 LIMITS = Limits(seconds=1800, memory_mib=8192)
 ON_DLA = {"*": "dla"}
@@ -63,7 +65,9 @@ class Jetson(Target):
 
     def settings(self) -> dict[str, Any]:
         """What builds; on a Jetson its GPU and power mode as well, for tactics are chosen by their times."""
-        workers = {path.stem: digest(path) for path in (QUANTIZER, BUILDER, tegra.WORKER)}
+        workers = {
+            path.stem: digest(path) for path in (QUANTIZER, ANSWERING, BUILDER, tegra.WORKER, Path(engines.__file__))
+        }
         ours = {"quantizers": sources(ptq, trt), "readers": sources(*READERS)}
         board = {"sm": tegra.jetpack().sm, "power_mode": tegra.mode()} if tegra.is_jetson() else {"proxy": PROXY}
         return {**workers, **ours, **board}

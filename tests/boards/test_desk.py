@@ -51,10 +51,12 @@ def test_a_fit_board_is_well(capsys: pytest.CaptureFixture[str], path: Path) -> 
 def test_a_board_that_lacks_its_runtime_is_not(loop: Loopback, tmp_path: Path) -> None:
     path = loop.lab(tmp_path / "lab.toml")
     found = lab.load(path)
-    other = found.boards[0].model_copy(update={"targets": ("rk3588", "toy")})
+    other = found.boards[0].model_copy(update={"targets": ("rk3588", "jetson", "rb5", "toy")})
     findings = {each.what: each for each in desk.check(found, other)}
     assert not findings["rk3588: runtime"].well
     assert "pip install rknn-toolkit-lite2" in findings["rk3588: runtime"].remedy
+    assert "nvidia-jetpack" in findings["jetson: runtime"].remedy
+    assert "/opt/snpe" in findings["rb5: runtime"].remedy
     assert not findings["toy"].well
 
 

@@ -124,6 +124,31 @@ def test_memory_counts_what_cuda_takes(tmp_path: Path, monkeypatch: pytest.Monke
     assert taken >= 2 << 20, "the stand-in takes 1 MiB for each of two buffers"
 
 
+def test_memory_of_the_device_is_what_cuda_and_the_engine_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: Artifact
+) -> None:
+    found = board(tmp_path, monkeypatch).device_memory(artifact)
+    assert (found.bytes, dict(found.parts)) == (2 << 20, {"of it activations": 4096}), "1 MiB for each of two buffers"
+    assert (found.evidence, found.source) == (Evidence.BOARD, "cudaMemGetInfo, whatever else runs there included")
+
+
+def test_trtexecs_number_is_the_toolchains_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: Artifact
+) -> None:
+    own = board(tmp_path, monkeypatch).own_time(artifact, WINDOWS[0])
+    assert (own.ms, own.n, own.source) == (0.240234, 11932, "trtexec, GPU compute time")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"), [(None, "exit code 1: .*Engine could not"), ("PASSED", "no performance summary")]
+)
+def test_a_trtexec_that_tells_nothing_leaves_no_number(
+    said: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: Artifact
+) -> None:
+    with pytest.raises(NotMeasured, match=why):
+        board(tmp_path, monkeypatch, trtexec=said).own_time(artifact, WINDOWS[0])
+
+
 def test_an_engine_of_another_tensorrt_is_an_error_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: Artifact
 ) -> None:

@@ -9,9 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.gates.artifact import MOST_NAMED, cpu_share, footprint, layers, parity, placement
+from harness.errors import NotMeasured
+from harness.gates.artifact import (
+    DEVICE,
+    MOST_NAMED,
+    cpu_share,
+    device_memory,
+    footprint,
+    layers,
+    parity,
+    partitions,
+    placement,
+)
 from harness.gates.base import Build
 from harness.targets.base import NOWHERE, Artifact, Evidence, Node, OpTime, Placement, Profile, Sizes
+from harness.targets.told import DeviceMemory
 from harness.verdict import Outcome
 from tests.gates.conftest import MakeBuild
 
@@ -101,6 +113,24 @@ def test_more_layers_than_allowed_fail(build: MakeBuild, limit: int, expected: O
     assert (row.outcome, row.value, row.limit, row.evidence) == (expected, 3, limit, "static")
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(3, Outcome.PASS), (2, Outcome.FAIL)])
+def test_an_allowed_node_that_cuts_the_graph_in_pieces_fails(build: MakeBuild, limit: int, expected: Outcome) -> None:
+    own = build(f"partitions = {limit}", more=allow("Selu", "*"))
+    made = artifact(own, [ON, OFF, ON])
+    cut = replace(made, placement=replace(made.placement, partitions=3))
+    assert placement(own, cut).outcome is Outcome.PASS
+    row = partitions(own, cut)
+    assert (row.outcome, row.value, row.limit, row.evidence) == (expected, 3, limit, "static")
+    assert "1 Selu on cpu" in row.detail
+
+
+def test_partitions_that_nobody_tells_are_not_measured(build: MakeBuild) -> None:
+    own = build("partitions = 1")
+    made = artifact(own, [ON])
+    with pytest.raises(NotMeasured, match="remove partitions from its budgets"):
+        partitions(own, replace(made, placement=replace(made.placement, partitions=None)))
+
+
 @pytest.mark.parametrize(("part", "size"), [("file", 10), ("weights", 6), ("activations", 4)])
 def test_a_size_is_held_against_its_budget_in_kib(build: MakeBuild, part: str, size: int) -> None:
     sizes = Sizes(file=10 * 1024, weights=6 * 1024, activations=4 * 1024)
@@ -128,6 +158,15 @@ def test_one_differing_logit_decides_float_parity(build: MakeBuild, difference: 
     row = parity(build("parity = 0.1"), golden, converted)
     assert (row.gate, row.outcome, row.n) == ("conversion", expected, 5)
     assert row.value == pytest.approx(difference, rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(3, Outcome.PASS), (2.5, Outcome.PASS), (2, Outcome.FAIL)])
+def test_memory_of_the_device_is_judged_by_whom_it_is_told(build: MakeBuild, limit: float, expected: Outcome) -> None:
+    told = DeviceMemory(5 << 19, Evidence.BOARD, "the runtime", {"weights": 1 << 20, "internal tensors": 1 << 19})
+    row = device_memory(build(f"device_mib = {limit}"), told)
+    assert (row.gate, row.slice, row.outcome, row.value, row.unit) == ("footprint", DEVICE, expected, 2.5, "MiB")
+    assert (row.evidence, row.source) == ("board", "the runtime"), "not what the outputs come from"
+    assert row.detail.endswith(f"limit at most {limit:g} MiB; weights 1, internal tensors 0.5 MiB")
 
 
 def profile(pow_us: float = 640.0) -> Profile:

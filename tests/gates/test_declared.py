@@ -20,12 +20,15 @@ latency_ms = { p50 = 1, p99 = 2 }
 end_to_end_ms = { p95 = 3 }
 slowdown = 2
 layers = 9
+partitions = 2
 rss_mib = 4
+device_mib = 5
 """
 ASKED = {
     ("sanity", "overall"),
     ("placement", "fallback"),
     ("placement", "layers"),
+    ("placement", "partitions"),
     ("accuracy", "overall"),
     ("accuracy", "accent=de"),
     ("accuracy", "accent=sv"),
@@ -34,6 +37,7 @@ ASKED = {
     ("latency", "end to end p95"),
     ("latency", "inference over float, p50"),
     ("footprint", "rss"),
+    ("footprint", "device memory"),
 }
 
 

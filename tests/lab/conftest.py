@@ -14,7 +14,7 @@ from tests.lab.bench import Bench
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-faults", action="store_true", help="every fault at every moment, not each at one")
+    parser.addoption("--all-faults", action="store_true", help="every fault at every moment, not the few of CI")
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short timings, whose clock counts instructions and so cannot fall; and limits that a test can wait for."""
     monkeypatch.setattr(remote, "LEAST_S", 0.4)
-    monkeypatch.setattr(remote, "ITEM_S", 25.0)
-    monkeypatch.setattr(remote, "WARM_S", 40.0)
+    monkeypatch.setattr(remote, "ITEM_S", 18.0)
+    monkeypatch.setattr(remote, "WARM_S", 30.0)
     monkeypatch.setattr(labfile, "EMULATED", 1.5)

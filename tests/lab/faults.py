@@ -75,6 +75,16 @@ FAULTS = (
     Fault("artifacts damaged", lambda board: _run(board, f"for f in {HOME}/artifacts/*; do echo x >>$f; done")),
     Fault("lock taken", _steal, infra=True),
 )
+IN_CI = {  # one of each kind, at every moment: recovery with a switch, without one, INFRA, throttling, a stolen board
+    "power cut": "run",
+    "hang, no switch": "deploy",
+    "cable out for a while": "between",
+    "disk full": "deploy",
+    "clock a day on": "run",
+    "throttled": "between",
+    "agent killed": "run",
+    "lock taken": "between",
+}
 
 
 def _run(board: VirtualBoard, command: str) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.beside import OWN
 from harness.boards.local import LocalBoard
 from harness.boards.remote import RemoteBoard
 from harness.boards.virtual.board import VirtualBoard
+from harness.report.beside import read
 from harness.row import Row
 from harness.verdict import Outcome
 from tests import house as houses
@@ -72,6 +74,11 @@ def test_two_runs_on_two_boards_agree(
         assert {row["evidence"] for row in rows} == {"emulator"}
         assert {row["source"] for row in rows} == {f"virtual-{x} (host, ssh, virtual)" for x in "ab"}
         assert {row["outcome"] for row in rows} == {"PASS"}
+        beside = {build: {time.what: time for time in times} for (_, build), times in read(run.folder).items()}
+        assert beside["host/litert-int8"][OWN].ms, beside  # by LiteRT's own benchmark, on the board
+        assert beside["host/litert-int8"][OWN].evidence == "emulator"
+        assert "brings no benchmark" in beside["host/int8"][OWN].source
+        assert "over inference" in run.output
         p50.append({(row["recipe"], row["slice"]): row["value"] for row in rows})
     assert len(p50[0]) == 4
     with capsys.disabled():

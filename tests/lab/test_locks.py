@@ -52,11 +52,22 @@ def test_the_second_is_told_who_has_it(
 
 def test_the_second_waits(made: Bench, board_a: VirtualBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
+    waits = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("waiting"):
+            waits.set()
+
+    def release_then() -> None:
+        assert waits.wait(300)
+        first.hold.release()
+
     lab = bench.write_lab(tmp_path / "lab.toml", [board_a], "wait_s = 120")
-    with bench.opened(lab, board_a.name) as first, bench.opened(lab, board_a.name, say=said.append) as second:
+    with bench.opened(lab, board_a.name) as first, bench.opened(lab, board_a.name, say=say) as second:
         hold(first, "anna", monkeypatch)
         monkeypatch.setenv("VOXGATE_OWNER", "ben")
-        threading.Timer(6.0, first.hold.release).start()
+        threading.Thread(target=release_then, daemon=True).start()
         assert made.judge(second).outcome.value == "PASS"
     assert any(f"waiting for board {board_a.name}" in line and "anna" in line for line in said)
 

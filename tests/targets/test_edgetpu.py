@@ -279,6 +279,9 @@ def test_with_the_compiler_its_table_tells(
     assert artifact.tools["edgetpu_compiler"] == "16.0.384591198"
     assert artifact.sizes.weights == round(4.25 * 1024)
     assert artifact.file.with_name("model_edgetpu.tflite").is_file()
+    held = EdgeTpu().board(recipe()).device_memory(artifact)
+    assert (held.bytes, held.evidence, held.source) == (round(4.25 * 1024), Evidence.STATIC, artifact.placement.source)
+    assert dict(held.parts) == {"parameters on the chip": round(4.25 * 1024), "parameters streamed": 0}
     assert artifact.evidence is Evidence.HOST, "its numbers still come from the CPU's kernels"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,3 +80,19 @@ def test_one_that_cannot_be_imported_is_a_clear_error(installed: Path, house: Pa
     code, told = run(tmp_path / "site", house, tmp_path / "work", "-m", "host")
     assert code == 4
     assert "the target 'toy' of voxgate-toy (voxgate_toy) cannot be used: ModuleNotFoundError: No module" in told
+
+
+def test_memory_of_the_device_that_its_compiler_tells_is_judged(installed: Path, house: Path, tmp_path: Path) -> None:
+    shutil.copytree(installed, tmp_path / "site")
+    edit(tmp_path / "site" / "voxgate_toy.py", "Sizes(file.stat().st_size)", "Sizes(1, on_chip=3 << 20)")
+    shutil.copytree(house, tmp_path / "house")
+    toml = tmp_path / "house" / "models" / "small" / "model.toml"
+    for limit, code, verdict in ((2, 1, "FAIL"), (4, 0, "PASS")):
+        edit(toml, "\n[budgets]\n", f"\n[budgets]\ndevice_mib = {limit}\n")
+        work = tmp_path / f"work-{limit}"
+        found, told = run(tmp_path / "site", tmp_path / "house", work, "-m", "toy", "-k", "device_memory")
+        assert found == code, told
+        (row,) = map(json.loads, (work / "runs" / "latest" / "rows.jsonl").read_text().splitlines())
+        assert (row["slice"], row["value"], row["unit"], row["outcome"]) == ("device memory", 3.0, "MiB", verdict)
+        assert (row["evidence"], row["source"]) == ("static", "toyc's table")
+        edit(toml, f"device_mib = {limit}\n", "")

@@ -7,12 +7,10 @@ FOLDER/request.json says what to do; FOLDER/result.json says what became of it.
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
 import sys
-import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,12 +36,14 @@ def build(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     placement = edgetpu_map.placement(model)
     placed = zip(model.ops, placement.nodes, strict=True)
     weights = edgetpu_map.parameters(op for op, node in placed if node.where == edgetpu_map.TPU)
+    held: dict[str, int] = {}
     if request["compiler"] and steps:
-        placement, weights = compiled(Path(request["compiler"]), file, folder)
+        placement, held = compiled(Path(request["compiler"]), file, folder)
+        weights = sum(held.values())
     elif weights > edgetpu_map.ON_CHIP:
         more = edgetpu_map.streamed(edgetpu_map.ON_CHIP, weights - edgetpu_map.ON_CHIP)
         placement = replace(placement, nodes=(*placement.nodes, *more))
-    return {"ok": True, "steps": steps} | described(placement, sizes(file, weights))
+    return {"ok": True, "steps": steps} | described(placement, sizes(file, weights, held))
 
 
 def described(placement: Placement, sizes: Sizes) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def described(placement: Placement, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def sizes(file: Path, weights: int) -> Sizes:
-    """Of the file and its activations, by LiteRT; weights are those that the Edge TPU keeps or is sent."""
+def sizes(file: Path, weights: int, held: dict[str, int]) -> Sizes:
+    """Of the file and its activations, by LiteRT; weights are those that the Edge TPU keeps or is sent (``held``)."""
     from harness.targets import litert_graph
 
-    return replace(litert_graph.sizes(file), weights=weights)
+    return replace(litert_graph.sizes(file), weights=weights, **held)
 
 
 def quantize(request: dict[str, Any], folder: Path, file: Path) -> dict[str, float]:
@@ -147,8 +147,8 @@ def agreement(exact: Logits, near: Logits) -> dict[str, float]:
     return {"same": same, "sqnr_db": decibels}
 
 
-def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, int]:
-    """The real compiler's placement and parameter bytes. Its table is the gate, not its exit code."""
+def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, dict[str, int]]:
+    """The real compiler's placement, and the bytes of parameters by where they lie. Its table tells, no exit code."""
     from harness.errors import ToolchainError
     from harness.targets import edgetpu_compiler, tflite_file
 
@@ -170,7 +170,8 @@ def compiled(compiler: Path, file: Path, folder: Path) -> tuple[Placement, int]:
         raise ToolchainError(f"edgetpu_compiler {ended(done.returncode)}: {reason or 'it gives no reason'}")
     model = tflite_file.read(file)
     said = edgetpu_compiler.parse(text, model, file.name)
-    return said.placement(model, tflite_file.read(made)), said.cached + said.streamed
+    held = {"on_chip": said.cached, "streamed": said.streamed}
+    return said.placement(model, tflite_file.read(made)), held
 
 
 def ended(code: int) -> str:
@@ -180,22 +181,17 @@ def ended(code: int) -> str:
     return f"made nothing (exit code {code})"
 
 
-def main(folder: Path) -> None:
-    from harness.errors import CandidateError, VoxgateError
+def judged(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from harness.errors import CandidateError
 
     try:
-        result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")), folder)
+        return build(request, folder)
     except CandidateError as error:  # the model's fault, not this program's
-        result = {"ok": True, "fault": str(error)}
-    except VoxgateError as error:
-        result = {"ok": False, "error": str(error)}
-    except Exception as error:  # each library has its own ways to say no
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        result = {"ok": False, "error": f"{type(error).__name__}: {first}"}
-    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        return {"ok": True, "fault": str(error)}
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
-    main(Path(sys.argv[1]))
+    from harness.targets.workers.answering import answer
+
+    answer(judged, Path(sys.argv[1]))

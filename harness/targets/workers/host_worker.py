@@ -7,15 +7,13 @@ FOLDER/request.json says what to do; FOLDER/result.json says what became of it.
 
 from __future__ import annotations
 
-import json
 import sys
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 
-def build(request: dict[str, Any]) -> dict[str, Any]:
+def build(request: dict[str, Any], _: Path) -> dict[str, Any]:
     """Quantize ``source`` to ``file`` where a calibration is given, and read what the runtime makes of it."""
     import numpy as np
 
@@ -48,20 +46,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True, "nodes": nodes, "partitions": placement.partitions, "sizes": asdict(sizes)}
 
 
-def main(folder: Path) -> None:
-    from harness.errors import VoxgateError
-
-    try:
-        result = build(json.loads((folder / "request.json").read_text(encoding="utf-8")))
-    except VoxgateError as error:
-        result = {"ok": False, "error": str(error)}
-    except Exception as error:  # each library has its own ways to say no
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        result = {"ok": False, "error": f"{type(error).__name__}: {first}"}
-    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
-
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
-    main(Path(sys.argv[1]))
+    from harness.targets.workers.answering import answer
+
+    answer(build, Path(sys.argv[1]))

@@ -11,7 +11,7 @@ and TensorRT or onnxruntime with its TensorRT provider.
 
 from __future__ import annotations
 
-import ctypes
+import importlib.util
 import json
 import os
 import struct
@@ -24,123 +24,19 @@ import numpy as np
 
 WARM_S = 0.2  # of inferences before anything counts
 PROFILED, MEASURED = 50, 10  # inferences
-CUDART = ("libcudart.so", "libcudart.so.12", "libcudart.so.13", "/usr/local/cuda/lib64/libcudart.so")
-TO_DEVICE, TO_HOST = 1, 2  # of cudaMemcpyKind
 MAJOR, MINOR = 75, 76  # of cudaDeviceAttr: the compute capability
+TRT = Path(__file__).resolve().parents[2] / "agent" / "trt.py"
 
 
-class Cuda:
-    """The few calls of the CUDA runtime that are needed, each checked."""
-
-    def __init__(self) -> None:
-        for name in CUDART:
-            try:
-                self.library = ctypes.CDLL(name)
-                break
-            except OSError:
-                continue
-        else:
-            raise RuntimeError(f"none of {', '.join(CUDART)} can be loaded")
-        self.library.cudaGetErrorString.restype = ctypes.c_char_p
-        self.stream = ctypes.c_void_p()
-        self("cudaStreamCreate", ctypes.byref(self.stream))
-        self.events = [ctypes.c_void_p() for _ in range(4)]
-        for event in self.events:
-            self("cudaEventCreate", ctypes.byref(event))
-
-    def __call__(self, name: str, *arguments: Any) -> None:
-        code = getattr(self.library, name)(*arguments)
-        if code != 0:
-            raise RuntimeError(f"{name} failed: {self.library.cudaGetErrorString(code).decode()} ({code})")
-
-    def mark(self, number: int) -> None:
-        self("cudaEventRecord", self.events[number], self.stream)
-
-    def between(self, number: int) -> float:
-        """Milliseconds from one mark to the next."""
-        elapsed = ctypes.c_float()
-        self("cudaEventElapsedTime", ctypes.byref(elapsed), self.events[number], self.events[number + 1])
-        return elapsed.value
-
-    def buffers(self, shape: Any) -> Any:
-        """Device memory, and pinned host memory as an array: float32 of one shape."""
-        device, host = ctypes.c_void_p(), ctypes.c_void_p()
-        size = int(np.prod(shape)) * 4
-        self("cudaMalloc", ctypes.byref(device), ctypes.c_size_t(size))
-        self("cudaMallocHost", ctypes.byref(host), ctypes.c_size_t(size))
-        memory = (ctypes.c_float * (size // 4)).from_address(host.value or 0)
-        return device, np.ctypeslib.as_array(memory).reshape(shape)
-
-    def copy(self, to: Any, source: Any, size: int, kind: int) -> None:
-        self("cudaMemcpyAsync", to, source, ctypes.c_size_t(size), ctypes.c_int(kind), self.stream)
-
-    def attributes(self, *wanted: int) -> list[int]:
-        """Attributes of the first device, by their numbers."""
-        found = [ctypes.c_int() for _ in wanted]
-        for value, attribute in zip(found, wanted, strict=True):
-            self("cudaDeviceGetAttribute", ctypes.byref(value), attribute, 0)
-        return [value.value for value in found]
-
-    def free(self) -> int:
-        left, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self("cudaMemGetInfo", ctypes.byref(left), ctypes.byref(total))
-        return left.value
+def by_itself(path: Path) -> Any:
+    """The module of a file: its package is no part of this Python, and must not become one."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
 
 
-class Engine:
-    """A TensorRT engine with one float32 input and one float32 output."""
-
-    def __init__(self, plan: Path, cuda: Cuda) -> None:
-        import tensorrt as trt
-
-        self.cuda, self.trt = cuda, trt
-        self.runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-        self.engine = self.runtime.deserialize_cuda_engine(plan.read_bytes())
-        if self.engine is None:
-            raise RuntimeError(f"{plan.name} does not load: it was built by another TensorRT or for another GPU")
-        self.context = self.engine.create_execution_context()
-        names = [self.engine.get_tensor_name(number) for number in range(self.engine.num_io_tensors)]
-        feed = [name for name in names if self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        self.feed, self.fetch = feed[0], next(name for name in names if name not in feed)
-        self.shape = tuple(self.engine.get_tensor_shape(self.feed))
-        self.labels = tuple(self.engine.get_tensor_shape(self.fetch))
-        self.input, self.source = cuda.buffers(self.shape)
-        self.output, self.sink = cuda.buffers(self.labels)
-        self.context.set_tensor_address(self.feed, self.input.value)
-        self.context.set_tensor_address(self.fetch, self.output.value)
-
-    def infer(self, window: Any) -> Any:
-        """Output, and milliseconds: copy in, inference, copy out by CUDA events; the whole by this process's clock."""
-        cuda = self.cuda
-        self.source[...] = window.reshape(self.shape)
-        started = time.perf_counter()
-        cuda.mark(0)
-        cuda.copy(self.input, self.source.ctypes.data_as(ctypes.c_void_p), self.source.nbytes, TO_DEVICE)
-        cuda.mark(1)
-        if not self.context.execute_async_v3(cuda.stream.value):
-            raise RuntimeError("execute_async_v3 refused to run")
-        cuda.mark(2)
-        cuda.copy(self.sink.ctypes.data_as(ctypes.c_void_p), self.output, self.sink.nbytes, TO_HOST)
-        cuda.mark(3)
-        cuda("cudaStreamSynchronize", cuda.stream)
-        host = 1e3 * (time.perf_counter() - started)
-        return self.sink.reshape(-1).copy(), (cuda.between(0), cuda.between(1), cuda.between(2), host)
-
-    def profile(self, window: Any) -> Any:
-        """Mean milliseconds of each layer over PROFILED inferences."""
-        total: dict[str, float] = {}
-
-        class Profiler(self.trt.IProfiler):  # type: ignore[misc, name-defined]
-            def __init__(self, base: Any) -> None:
-                base.__init__(self)
-
-            def report_layer_time(self, layer_name: str, ms: float) -> None:
-                total[layer_name] = total.get(layer_name, 0.0) + ms
-
-        self.context.profiler = Profiler(self.trt.IProfiler)
-        for _ in range(PROFILED):
-            self.infer(window)
-        return {name: ms / PROFILED for name, ms in total.items()}
+trt = by_itself(TRT)
 
 
 class Provider:
@@ -180,10 +76,10 @@ def peak() -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
-def opened(request: dict[str, Any], folder: Path, cuda: Cuda) -> Any:
+def opened(request: dict[str, Any], folder: Path, cuda: Any) -> Any:
     """The artifact, warm: WARM_S of inferences of a window of zeros."""
     path = folder / request["artifact"]
-    runner = Provider(path, request["precision"]) if request["provider"] else Engine(path, cuda)
+    runner = Provider(path, request["precision"]) if request["provider"] else trt.Engine(path, cuda)
     window, end = np.zeros(runner.shape, np.float32), time.perf_counter() + WARM_S
     while time.perf_counter() < end:
         runner.infer(window)
@@ -191,10 +87,10 @@ def opened(request: dict[str, Any], folder: Path, cuda: Cuda) -> Any:
 
 
 def job(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    cuda = Cuda()
+    cuda = trt.Cuda()
     if request["what"] == "memory":
         Path("/proc/self/clear_refs").write_text("5")
-    resident, free = peak(), cuda.free()
+    resident, scale = peak(), trt.Scale(cuda)
     runner = opened(request, folder, cuda)
     result: dict[str, Any] = {"ok": True}
     if request["what"] == "run":
@@ -204,11 +100,12 @@ def job(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         for _ in range(MEASURED):
             runner.infer(np.zeros(runner.shape, np.float32))
         # Host and device share one memory, but what CUDA takes of it is resident in no process.
-        result["bytes"] = max(0, peak() - resident) + max(0, free - cuda.free())
+        result["bytes"] = max(0, peak() - resident) + max(0, scale.free - cuda.free())
+        result["device"] = scale.read(getattr(runner, "engine", None))
     elif request["provider"]:
         result["assigned"] = runner.assigned()
     else:
-        result["profile"] = runner.profile(np.zeros(runner.shape, np.float32))
+        result["profile"] = runner.profile(np.zeros(runner.shape, np.float32), PROFILED)
     return result
 
 
@@ -216,7 +113,7 @@ def serve(request: dict[str, Any], folder: Path) -> None:
     """Four float64 (milliseconds, as infer gives them) and the output for every window, until the input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what TensorRT prints must not stand between the answers
-    runner = opened(request, folder, Cuda())
+    runner = opened(request, folder, trt.Cuda())
     answers.write(json.dumps({"shape": runner.shape, "labels": runner.labels}).encode() + b"\n")
     answers.flush()
     size = int(np.prod(runner.shape)) * 4
@@ -231,9 +128,9 @@ def serve(request: dict[str, Any], folder: Path) -> None:
 
 def probe() -> dict[str, str]:
     """TensorRT's version, the compute capability without its point, and the version of an onnxruntime that has it."""
-    import tensorrt as trt
+    import tensorrt
 
-    capability = Cuda().attributes(MAJOR, MINOR)
+    capability = trt.Cuda().attributes(MAJOR, MINOR)
     try:
         import onnxruntime
 
@@ -241,7 +138,7 @@ def probe() -> dict[str, str]:
         version = onnxruntime.__version__ if provider else ""
     except ImportError:
         version = ""
-    return {"tensorrt": trt.__version__, "sm": "".join(map(str, capability)), "provider": version}
+    return {"tensorrt": tensorrt.__version__, "sm": "".join(map(str, capability)), "provider": version}
 
 
 def main(folder: Path) -> None:

@@ -7,7 +7,6 @@ FOLDER/request.json says what to do; FOLDER/result.json says what became of it. 
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ def probe(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
     from harness.quantize import probe as probes
+    from harness.targets.workers.answering import said
 
     started = time.monotonic()
     windows = np.load(folder / "windows.npy", allow_pickle=False)
@@ -39,8 +39,7 @@ def probe(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             output.unlink()
         except Exception as error:  # each library has its own ways to say no; the other variants still tell
             traceback.print_exc()
-            first = (str(error).strip().splitlines() or ["no reason given"])[0]
-            answer["errors"][str(index)] = f"{type(error).__name__}: {first}"
+            answer["errors"][str(index)] = said(error)
         answer["done"].append(index)
     return answer
 
@@ -65,20 +64,8 @@ def _one(variant: dict[str, Any], prepared: Path, windows: Any, found: Any, plac
     return output
 
 
-def main(folder: Path) -> None:
-    from harness.errors import VoxgateError
-
-    try:
-        result = probe(json.loads((folder / "request.json").read_text(encoding="utf-8")), folder)
-    except VoxgateError as error:
-        result = {"ok": False, "error": str(error)}
-    except Exception as error:  # each library has its own ways to say no
-        traceback.print_exc()
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        result = {"ok": False, "error": f"{type(error).__name__}: {first}"}
-    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
-
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
-    main(Path(sys.argv[1]))
+    from harness.targets.workers.answering import answer
+
+    answer(probe, Path(sys.argv[1]))

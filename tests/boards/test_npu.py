@@ -1,4 +1,4 @@
-"""The NPU's own word on its time, fetched over ssh; the runtime there is a stand-in that replays a table."""
+"""The NPU's own word on its time and memory, fetched over ssh; the runtime there is a stand-in that replays a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.boards.lab import load
@@ -36,7 +37,8 @@ STAND_IN = r"""
 struct input { uint32_t index; void *buf; uint32_t size; uint8_t pass_through; int type; int fmt; };
 struct output { uint8_t want_float; uint8_t is_prealloc; uint32_t index; void *buf; uint32_t size; };
 struct detail { char *text; uint64_t length; };
-static int collecting, set, ran, got;
+struct memory { uint32_t weights, internal; uint64_t dma; uint32_t sram, sram_free, reserved[RESERVED]; };
+static int collecting, set, ran, got, asked;
 
 int rknn_init(uint64_t *context, void *model, uint32_t size, uint32_t flag, void *extend) {
     if (size < 4 || memcmp(model, "RKNN", 4)) return -6;
@@ -57,6 +59,13 @@ int rknn_outputs_release(uint64_t context, uint32_t n, struct output *out) { ret
 int rknn_query(uint64_t context, int what, void *into, uint32_t size) {
     static char text[1 << 16];
     if (what == 0 && size == 8) { ((uint32_t *)into)[0] = ((uint32_t *)into)[1] = 1; return 0; }
+    if (what == 4 && size == 8 && got) { *(int64_t *)into = 240 + 10 * (++asked % 3); return 0; }
+    if (what == 6) {
+        if (size != sizeof(struct memory)) return -5;
+        struct memory found = { 3 << 20, 1 << 20, 5 << 20, 0, 0, { 0 } };
+        memcpy(into, &found, size);
+        return 0;
+    }
     if (what != 3 || size != sizeof(struct detail) || !collecting || !got) return -1;
     FILE *file = fopen(TABLE, "r");
     text[fread(text, 1, sizeof text - 1, file)] = 0;
@@ -76,11 +85,22 @@ def made(tmp_path: Path) -> Artifact:
     return artifact(tmp_path / "model.rknn")
 
 
+@pytest.fixture(params=[10])
+def reserved(request: pytest.FixtureRequest) -> int:
+    """Words that rknn_mem_size keeps for later; headers differ."""
+    words: int = request.param
+    return words
+
+
 @pytest.fixture
-def board(loop: Loopback, tmp_path: Path) -> Iterator[RemoteBoard]:
+def board(loop: Loopback, tmp_path: Path, reserved: int) -> Iterator[RemoteBoard]:
     """This machine with a runtime of Rockchip's name, which replays ``table`` in the folder."""
     shutil.copyfile(TABLES / "ds_cnn_selu_eval_perf.txt", tmp_path / "table")
-    source = STAND_IN.replace("VALUES", str(49 * 10)).replace("TABLE", f'"{tmp_path / "table"}"')
+    source = (
+        STAND_IN.replace("VALUES", str(49 * 10))
+        .replace("RESERVED", str(reserved))
+        .replace("TABLE", f'"{tmp_path / "table"}"')
+    )
     library = ["gcc", "-shared", "-fPIC", "-o", str(tmp_path / "librknnrt.so"), "-x", "c", "-"]
     subprocess.run(library, input=source, text=True, check=True)
     module = tmp_path / "npu.py"  # what opens the artifact for inference, which no stand-in can
@@ -129,3 +149,30 @@ def test_without_the_runtime_the_remedy_is_named(board: RemoteBoard, made: Artif
 def test_other_runtimes_do_not_tell(board: RemoteBoard, models: dict[str, Path]) -> None:
     with pytest.raises(NotMeasured, match="needs a board whose runtime tells what takes the time"):
         board.profile(artifact(models["float.onnx"]))
+
+
+@pytest.mark.parametrize("reserved", [10, 12], indirect=True)
+def test_memory_is_fetched_from_the_runtime_in_either_form(board: RemoteBoard, made: Artifact) -> None:
+    found = board.device_memory(made)
+    assert (found.bytes, dict(found.parts)) == (5 << 20, {"weights": 3 << 20, "internal tensors": 1 << 20})
+    assert found.source == "RKNN_QUERY_MEM_SIZE of librknnrt.so"
+    assert found.evidence is Evidence.EMULATOR, "a virtual board's word is no board's"
+
+
+@pytest.mark.parametrize("reserved", [3], indirect=True)
+def test_memory_in_a_form_that_is_not_known_is_an_error(board: RemoteBoard, made: Artifact) -> None:
+    with pytest.raises(ToolchainError, match="rknn_query gave -5"):
+        board.device_memory(made)
+
+
+def test_the_runtimes_own_time_is_the_median_of_its_runs(board: RemoteBoard, made: Artifact) -> None:
+    found = board.own_time(made, np.zeros((49, 10), np.float32))
+    assert (found.ms, found.n) == (0.25, 100)
+    assert found.source.startswith("RKNN_QUERY_PERF_RUN of librknnrt.so")
+
+
+def test_other_runtimes_tell_no_memory_of_a_device(board: RemoteBoard, models: dict[str, Path]) -> None:
+    with pytest.raises(
+        NotMeasured, match=r"device memory of small on host/this: .*needs a board whose runtime tells it"
+    ):
+        board.device_memory(artifact(models["float.onnx"]))

@@ -1,0 +1,1 @@
+"""How often the gates err, measured on recorded decisions of the shipped ``commands`` build."""
