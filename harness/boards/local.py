@@ -10,7 +10,7 @@ from harness.agent.runtimes import SUFFIXES
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import own, rss
 from harness.boards.runtimes import open_model, open_step
-from harness.errors import ToolchainError
+from harness.errors import NotMeasured, ToolchainError
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress, Scores
 from harness.targets.told import OwnTime
 
@@ -63,6 +63,11 @@ class LocalBoard(Board):
         return own.measure(artifact, SUFFIXES[artifact.file.suffix])
 
     def rss(self, artifact: Artifact, window: Features) -> int:
+        if artifact.states:
+            raise NotMeasured(
+                f"rss of {artifact.candidate} on {artifact.recipe.id}: not measured: a process of its own is asked for "
+                "models of windows only; remove rss_mib, or take the resident memory of your own program."
+            )
         return rss.measure(artifact, window)
 
 
