@@ -1,1 +1,1 @@
-pytest_plugins = ["fixtures.stages"]  # plain "fixtures" would name a plugin of pytest's own
+pytest_plugins = ["fixtures.stages", "fixtures.pipelines"]  # plain "fixtures" would name a plugin of pytest's own

@@ -9,13 +9,15 @@ import numpy as np
 
 from harness import beside as besides
 from harness import energy
+from harness.audio import probe
 from harness.beside import Time
 from harness.candidate import Candidate
 from harness.energy import Energy
 from harness.errors import InfraError
 from harness.measure import EndToEnd, Latency, Ratio, environment, latencies, ratio, steady
 from harness.recipe import Recipe
-from harness.targets.base import Board, Profile
+from harness.score.frontend import Parity, compare
+from harness.targets.base import Board, Evidence, Profile
 from harness.targets.registry import registry
 from harness.targets.told import DeviceMemory
 
@@ -90,6 +92,28 @@ def rss(run: Run, candidate: Candidate, recipe: Recipe) -> int:
     """Bytes of resident memory that the artifact needs. Raises NotMeasured."""
     window = np.zeros((candidate.frontend.frames, candidate.frontend.bins), np.float32)
     return run.board(candidate, recipe).rss(run.artifact(candidate, recipe), window)
+
+
+def frontend(run: Run, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Evidence, str]:
+    """Features by host and board of the same audio, with evidence and source. Raises NotMeasured, CandidateError.
+
+    On a real board they are computed there; elsewhere a recording that the candidate brings is worth more.
+    """
+    board, front = run.board(candidate, recipe), candidate.frontend
+    if candidate.device_features and board.evidence is not Evidence.BOARD:
+        audio, told = probe.recorded(candidate.device_features, front.sample_rate)
+        again, evidence, source = told, Evidence.BOARD, f"recorded in {candidate.device_features.name}"
+        front = probe.lasting(front, audio.shape[1])
+    else:
+        audio = probe.probe(front)
+        front = probe.lasting(front, audio.shape[1])
+        told, again = (board.features(front, audio) for _ in range(2))
+        evidence, source = board.evidence, board.name
+    limit = candidate.budgets(recipe).frontend or 0.0
+    found = compare(front.batch(audio), told, again, front.scale, limit)
+    about = {"rms": None if found.rms is None else found.rms.tolist(), "frames": found.frames, "cause": found.cause}
+    run.write(f"{candidate.name}/{recipe.id}/frontend", about | {"evidence": evidence.value, "source": source})
+    return found, evidence, source
 
 
 def device_memory(run: Run, candidate: Candidate, recipe: Recipe) -> DeviceMemory:

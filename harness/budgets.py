@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -46,6 +47,18 @@ class LatencyBudget(Strict):
     p99: float | None = Field(None, gt=0)
 
 
+class WakewordBudget(Strict):
+    """Limits of a wake word. ``slices`` of misses are those of ``Since``: words of recordings and of synthetic speech
+    are judged by the same limits, each by itself.
+    """
+
+    frr: Since = Since()  # percent of words missed, at the candidate's threshold
+    false_accepts_per_hour: float | None = Field(None, gt=0)  # upper bound, events with a refractory period
+    delay_ms: LatencyBudget = LatencyBudget()  # from the end of a word to its detection
+    score_sqnr: float | None = None  # least dB of the float model's scores over the error of the build's
+    drift_db: float | None = Field(None, gt=0)  # most dB by which that error grows over the stream
+
+
 class CommandBudget(Strict):
     """Upper limits on text spelled letter by letter, without the grammar: percent of words or letters said."""
 
@@ -67,7 +80,9 @@ class Budgets(Strict):
     latency_ms: LatencyBudget = LatencyBudget()  # one inference, model alone
     end_to_end_ms: LatencyBudget = LatencyBudget()  # audio in, front end, model, decision
     slowdown: float | None = Field(None, gt=0)  # median inference over that of the float path, side by side
+    wakeword: WakewordBudget = WakewordBudget()
     parity: float = Field(1e-3, gt=0)  # largest |logit difference| of the float conversion
+    frontend: float | None = Field(None, gt=0)  # largest RMS difference of a bin between host and board
     layers: int | None = Field(None, gt=0)
     partitions: int | None = Field(None, gt=0)  # pieces the graph falls into: each boundary is a copy
     file_kib: float | None = Field(None, gt=0)
@@ -96,11 +111,16 @@ class _Special(Strict):
 
 def layered(table: dict[str, Any], recipe: Recipe) -> Budgets:
     """The limits of one build. Raises pydantic's ValidationError for an unknown or impossible one."""
+    return Budgets.model_validate(overlaid(table, (recipe.target, recipe.id)))
+
+
+def overlaid(table: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """The general limits of a table with its special ones for ``keys`` laid over them, the last on top."""
     general = {key: value for key, value in table.items() if key != "for"}
     special = _Special.model_validate({"for": table.get("for", {})}).for_
-    for key in (recipe.target, recipe.id):
+    for key in keys:
         general = _merged(general, special.get(key, {}))
-    return Budgets.model_validate(general)
+    return general
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibrati
         target.settings(),
         target.tools(recipe),
         recipe.model_dump(mode="json"),
+        candidate.states,
         calibration.shape,
         calibration.tobytes(),
         *models,
@@ -69,6 +70,17 @@ def build(
 
 def refuse_strange(target: Target, candidate: Candidate, recipe: Recipe) -> None:
     """Raise Unsupported for what this target would not read in the recipe: it must not look honoured."""
+    if candidate.task == "wakeword" and not target.streams:
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: a streaming step passes its state from one inference to the next, which "
+            f"this house does for host and rk3588 and not yet for {target.name}. Remove the recipe, or judge the step "
+            "as a model of windows."
+        )
+    if candidate.imported and ((recipe.runtime, recipe.precision) != ("litert", "int8") or recipe.keep_float):
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: {candidate.model.name} came ready and runs as it came: on host, with "
+            'runtime = "litert" and precision = "int8".'
+        )
     if recipe.precision not in target.precisions:
         raise Unsupported(
             f"{candidate.name} {recipe.id}: {target.name} has no precision {recipe.precision!r}; set one of "
@@ -106,6 +118,7 @@ def load(folder: Path) -> Artifact:
             sizes=Sizes(**record["sizes"]),
             evidence=Evidence(record["evidence"]),
             tools=record["tools"],
+            states=record["states"],
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _unusable(folder, " ".join(str(error).split())) from error

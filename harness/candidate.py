@@ -15,7 +15,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from harness.audio.frontend import FrontEnd
 from harness.audio.grammar import Grammar, read_grammar
-from harness.budgets import Budgets, CommandBudget, Floor, LatencyBudget, Margins, Since, layered
+from harness.budgets import (
+    Budgets,
+    CommandBudget,
+    Floor,
+    LatencyBudget,
+    Margins,
+    Since,
+    WakewordBudget,
+    layered,
+)
 from harness.errors import CandidateError, nearest
 from harness.recipe import Allow, Calibration, Recipe, Training
 from harness.strict import Strict, faults, read_toml
@@ -33,6 +42,7 @@ class Head(Strict):
     corpus: str
     unseen_accents: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()  # empty: every condition of the house
+    device_features: str | None = None  # audio and what the device's own front end made of it: .safetensors
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Head:
@@ -48,6 +58,38 @@ class KeywordHead(Head):
     task: Literal["keyword"]
     labels: tuple[str, ...] = Field(min_length=2)
     background: tuple[str, ...] = ("unknown", "silence")  # labels that are not keywords
+
+
+class WakewordHead(Head):
+    """A score a step, from audio that never ends: ``labels`` holds the one word that the score is of.
+
+    The model is a step: it takes ``frontend.frames`` frames and its state, and gives a score and its next state.
+    ``states`` names each state's input and the output it comes from; they stand in the model's order behind the
+    features and the score. ``whole`` is the same model over whole sequences, from silence: what streaming is held to.
+    An ``imported`` model is a ready .tflite that keeps its state to itself, of which nobody here has a float source.
+    """
+
+    task: Literal["wakeword"]
+    labels: tuple[str, ...] = Field(min_length=1, max_length=1)
+    states: dict[str, str] = Field({})
+    whole: str | None = None
+    imported: bool = False
+    average: int = Field(1, ge=1, le=100)  # steps whose scores are averaged before they are held to the threshold
+    threshold: float  # a score that reaches it wakes the device
+    refractory_s: float = Field(1.5, gt=0, le=60)  # after it has woken: deaf
+
+    @model_validator(mode="after")
+    def _state_somewhere(self) -> WakewordHead:
+        if self.imported == bool(self.states):
+            raise ValueError(
+                "a streaming step passes its state in and out: name every state as states = { input = "
+                '"output" }; only an imported .tflite, with imported = true, keeps it inside and names none'
+            )
+        if self.imported != self.model.endswith(".tflite"):
+            raise ValueError("an imported model is a ready .tflite; every other is an .onnx with its float weights")
+        if self.whole and self.imported:
+            raise ValueError("whole is a float source, which an imported model lacks")
+        return self
 
 
 class CommandHead(Head):
@@ -69,12 +111,25 @@ class CommandHead(Head):
         return self
 
 
-AnyHead = KeywordHead | CommandHead
+AnyHead = KeywordHead | WakewordHead | CommandHead
+
+
+class Stream(Strict):
+    """Audio to listen to: utterances of the word among all else that its corpora say."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    corpora: tuple[str, ...] = Field(min_length=1)  # recordings only, or synthetic speech only
+    word_from: tuple[str, ...] = ()  # those of which only the word is heard, and nothing else they say
+    hours: float = Field(gt=0, le=24)
+    words: int = Field(ge=0, le=10_000)
+    seed: int = 1
+    targets: tuple[str, ...] = ()  # whose builds hear it; empty: all
 
 
 class ModelToml(Strict):
     candidate: Annotated[AnyHead, Field(discriminator="task")]
     frontend: FrontEnd
+    stream: tuple[Stream, ...] = ()
     recipe: tuple[Recipe, ...] = Field(min_length=1)
     training: Training | None = None
     allow: tuple[Allow, ...] = ()
@@ -82,10 +137,10 @@ class ModelToml(Strict):
     budgets: dict[str, Any] = Field({})
 
 
-TASKS = ("keyword", "command")
+TASKS = ("keyword", "wakeword", "command")
 MODELS = (
-    *(ModelToml, KeywordHead, CommandHead, Recipe, Calibration, Training, Allow, Floor, Since, Margins),
-    *(LatencyBudget, CommandBudget, Budgets, FrontEnd),
+    *(ModelToml, KeywordHead, WakewordHead, CommandHead, Stream, Recipe, Calibration, Training, Allow, Floor, Since),
+    *(Margins, LatencyBudget, WakewordBudget, CommandBudget, Budgets, FrontEnd),
 )
 
 
@@ -97,6 +152,7 @@ class Candidate:
     house: Path
     head: AnyHead
     frontend: FrontEnd
+    streams: tuple[Stream, ...]
     recipes: tuple[Recipe, ...]
     allow: tuple[Allow, ...]
     floors: tuple[Floor, ...]
@@ -122,6 +178,31 @@ class Candidate:
     @property
     def tflite(self) -> Path | None:
         return inside(self.folder, self.head.tflite) if self.head.tflite else None
+
+    @property
+    def device_features(self) -> Path | None:
+        return inside(self.folder, self.head.device_features) if self.head.device_features else None
+
+    @property
+    def background(self) -> tuple[str, ...]:
+        """Labels that are not keywords."""
+        return self.head.background if isinstance(self.head, KeywordHead) else ()
+
+    @property
+    def whole(self) -> Path | None:
+        """The model over whole sequences, where a streaming candidate has one."""
+        name = self.head.whole if isinstance(self.head, WakewordHead) else None
+        return inside(self.folder, name) if name else None
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Each state's input and the output it comes from; none of a model that hears windows."""
+        return self.head.states if isinstance(self.head, WakewordHead) else {}
+
+    @property
+    def imported(self) -> bool:
+        """Whether the model came ready and quantized, without a float source."""
+        return isinstance(self.head, WakewordHead) and self.head.imported
 
     @property
     def grammar(self) -> Grammar | None:
@@ -201,6 +282,7 @@ def load(folder: Path, house: Path | None = None) -> Candidate:
             house=(house or folder.parent).resolve(),
             head=parsed.candidate,
             frontend=parsed.frontend,
+            streams=parsed.stream,
             recipes=parsed.recipe,
             allow=parsed.allow,
             floors=parsed.floor,
@@ -228,7 +310,13 @@ def _check(candidate: Candidate, path: Path) -> None:
     if twice:
         raise CandidateError(f"{path}: recipes declared twice: {', '.join(twice)}; give each its own name.")
     candidate.grammar  # noqa: B018 -- read, so that its faults are told at once
-    files = [candidate.model] + ([candidate.tflite] if candidate.tflite else [])
+    files = [file for file in (candidate.model, candidate.tflite, candidate.whole, candidate.device_features) if file]
+    names = [stream.name for stream in candidate.streams]
+    if (candidate.task == "wakeword") != bool(names) or len(names) != len(set(names)):
+        raise CandidateError(
+            f"{path}: a wakeword candidate is judged on streams, and no other is: declare one [[stream]] or more, each "
+            "of another name, as docs/streaming.md shows."
+        )
     for file in files:
         if not file.is_file():
             raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")

@@ -109,6 +109,38 @@ def clustered_mean(
     return Estimate(value, low, high, len(values), clips, clusters, method, error)
 
 
+def poisson(events: int, exposure: float, confidence: float) -> tuple[float, float]:
+    """Exact one-sided bounds of a rate: ``events`` seen over ``exposure`` hours (or anything else).
+
+    Garwood, Biometrika 28 (1936): half the chi-square quantiles of 2k and 2k + 2 degrees of freedom. No event
+    in three hours still allows one an hour.
+    """
+    if exposure <= 0:
+        return 0.0, math.inf
+    from scipy.special import gammaincinv  # at 2k degrees of freedom, half a chi-square is gamma of shape k
+
+    low = float(gammaincinv(events, 1 - confidence)) if events else 0.0
+    return low / exposure, float(gammaincinv(events + 1, confidence)) / exposure
+
+
+def no_tighter(estimate: Estimate, confidence: float) -> Estimate:
+    """A share whose bounds over speakers are at least as wide as the exact ones of as many independent clips.
+
+    Events that chance spread evenly over speakers would else seem known to a hair. Exact bounds: Clopper and
+    Pearson, Biometrika 26 (1934).
+    """
+    clips, value = estimate.clips, estimate.value
+    if not clips or not math.isfinite(value):
+        return estimate
+    from scipy.special import betaincinv
+
+    events = value * clips
+    low = float(betaincinv(events, clips - events + 1, 1 - confidence)) if events > 0 else 0.0
+    high = float(betaincinv(events + 1, clips - events, confidence)) if events < clips else 1.0
+    error = max(estimate.error, math.sqrt(value * (1 - value) / clips))
+    return replace(estimate, low=min(estimate.low, low), high=max(estimate.high, high), error=error)
+
+
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """``a`` less ``b``, each estimated by itself, with bounds recovered from theirs.
 

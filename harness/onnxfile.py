@@ -1,15 +1,17 @@
 """What an ONNX file says of itself, read once and refused early.
 
 A model is untrusted input: its size is bounded, it may reach for no other file, and it must have
-the one shape the house knows: one static float input, one static float output.
+the one shape the house knows: one static float input, one static float output, and beside them only the
+states that model.toml names.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,19 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from harness.candidate import MAX_MODEL
-from harness.errors import CandidateError
+from harness.errors import CandidateError, nearest
 
 EXPORT = "Export it again with torch.onnx.export (static shapes, batch 1, weights inside the file)."
 MAX_DEPTH = 8  # of graphs within If, Loop and Scan
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a step is given back at the next one: its input, the output it comes from, and the shape of both."""
+
+    name: str
+    next: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class Onnx:
     output_name: str
     output_shape: tuple[int, ...]  # (1, labels), or (1, frames, labels)
     ops: tuple[str, ...]
+    states: tuple[State, ...] = ()
 
     @property
     def labels(self) -> int:
@@ -41,8 +53,11 @@ class Onnx:
         return math.prod(self.output_shape[1:])
 
 
-def inspect(path: Path) -> Onnx:
-    """Read and check an ONNX file. Raises CandidateError naming the fault and the remedy."""
+def inspect(path: Path, states: Mapping[str, str] = MappingProxyType({})) -> Onnx:
+    """Read and check an ONNX file. Raises CandidateError naming the fault and the remedy.
+
+    ``states`` maps the inputs of a streaming step that are its state to the outputs they come from.
+    """
     model = _load(path)
     _refuse_outside_data(path, model)
     _refuse_odd_names(path, model)
@@ -51,8 +66,11 @@ def inspect(path: Path) -> Onnx:
     except onnx.checker.ValidationError as error:
         raise CandidateError(f"{path} is not a valid ONNX model: {_first_line(error)}. {EXPORT}") from error
     weights = {tensor.name for tensor in model.graph.initializer}
-    feed = _only(path, "input", [value for value in model.graph.input if value.name not in weights])
-    out = _only(path, "output", list(model.graph.output))
+    inputs = {value.name: value for value in model.graph.input if value.name not in weights}
+    outputs = {value.name: value for value in model.graph.output}
+    kept = tuple(_state(path, *pair, inputs, outputs) for pair in states.items())
+    feed = _only(path, "input", list(inputs.values()))
+    out = _only(path, "output", list(outputs.values()))
     input_shape, output_shape = _shape(path, "input", feed), _shape(path, "output", out)
     if len(input_shape) != 4 or input_shape[0] != 1:
         raise CandidateError(
@@ -72,6 +90,7 @@ def inspect(path: Path) -> Onnx:
         output_name=out.name,
         output_shape=output_shape,
         ops=tuple(sorted({node.op_type for graph in _graphs(model.graph) for node in graph.node})),
+        states=kept,
     )
 
 
@@ -160,6 +179,29 @@ def _only(path: Path, what: str, values: list[onnx.ValueInfoProto]) -> onnx.Valu
         names = ", ".join(value.name for value in values[:5]) or "none"
         raise CandidateError(f"{path} has {len(values)} {what}s ({names}); exactly one is needed. {EXPORT}")
     return values[0]
+
+
+def _state(
+    path: Path,
+    name: str,
+    after: str,
+    inputs: dict[str, onnx.ValueInfoProto],
+    outputs: dict[str, onnx.ValueInfoProto],
+) -> State:
+    """One state, taken out of the inputs and outputs that are left. Raises CandidateError where it is none."""
+    for what, one, known in (("input", name, inputs), ("output", after, outputs)):
+        if one not in known:
+            raise CandidateError(
+                f"{path} has no {what} {one!r} that model.toml calls a state{nearest(one, known)}; it has "
+                f"{', '.join(known) or 'none left'}. Correct states in model.toml."
+            )
+    shape, back = _shape(path, "input", inputs.pop(name)), _shape(path, "output", outputs.pop(after))
+    if shape != back:
+        raise CandidateError(
+            f"{path}: state {name!r} goes in as {list(shape)} and comes out of {after!r} as {list(back)}: it could not "
+            f"be given back. {EXPORT}"
+        )
+    return State(name, after, shape)
 
 
 def _shape(path: Path, what: str, value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -99,3 +99,6 @@ class Allow(Strict):
 
     def covers(self, target: str, op: str, node: str) -> bool:
         return self.target == target and fnmatchcase(op, self.op) and fnmatchcase(node, self.node)
+
+
+FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs

@@ -15,43 +15,51 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from harness import baseline as baselines
-from harness import bench
+from harness import bench, streaming, together
 from harness import golden as goldens
 from harness.audio.checks import require_audio
 from harness.audio.clip import write_clip
 from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.audio.grammar import Grammar
+from harness.audio.streams import Stream as Planned
 from harness.baseline import Baseline
 from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
 from harness.cache import Cache, digest, disk_error, let_go, write_whole
-from harness.candidate import Candidate, CommandHead, KeywordHead
+from harness.candidate import Candidate, CommandHead, KeywordHead, Stream
 from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, Unsupported, nearest
 from harness.golden import Golden, Provenance
 from harness.measure import EndToEnd, Latency, Ratio
 from harness.onnxfile import inspect
+from harness.pipeline import Couple, Pipeline
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
+from harness.recipe import FLOAT as FLOAT
 from harness.recipe import Recipe
 from harness.score import command, keyword
 from harness.score.ctc import Decoder, decoder
+from harness.score.drift import Pair
+from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, Decisions
+from harness.score.pipeline import Session
 from harness.score.slices import Slice, cells, margins, matching
-from harness.targets.base import Artifact, Board, Features, Logits, Profile, Progress
+from harness.score.wakeword import Listening, Point
+from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Profile, Progress, Scores
 from harness.targets.registry import registry
+from harness.targets.state_scales import StateScale, state_scales
 from harness.targets.told import DeviceMemory
 
 Value = TypeVar("Value")
 
 FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnxruntime")
 PARITY_CLIPS = 200
+CALIBRATION_STEPS = 12  # of each clip that a streaming step is calibrated with: about a word
 UNKNOWN = "unknown"
 FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
-FLOAT = Recipe(target="host", name="golden", precision="fp32", runtime="onnxruntime")  # makes golden outputs
 
 
 @dataclass(slots=True)
@@ -103,11 +111,10 @@ class Run:
     def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
         """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
         wanted, sentences = recipe.calibration, candidate.grammar is not None
+        front = candidate.frontend.lasting(CALIBRATION_STEPS) if candidate.states else candidate.frontend
         return self._once(
             ("calibration", candidate.name, wanted),
-            lambda: calibrate(
-                self.corpus(candidate), wanted, candidate.frontend, self.cache, self.say, sentences=sentences
-            ),
+            lambda: calibrate(self.corpus(candidate), wanted, front, self.cache, self.say, sentences=sentences),
         )
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
@@ -149,6 +156,54 @@ class Run:
     def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
         return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))
 
+    def stream(self, candidate: Candidate, wanted: Stream) -> Planned:
+        """A stream of the candidate, planned. Raises Unsupported where its recordings are not here."""
+        key = ("stream", candidate.name, wanted.name)
+        return self._once(key, lambda: streaming.planned(self, candidate, wanted))
+
+    def heard_stream(self, candidate: Candidate, wanted: Stream) -> tuple[str, Features]:
+        """The key of a stream's features, and the features ``(steps, frames, bins)``."""
+        key = ("heard", candidate.name, wanted.name)
+        return self._once(key, lambda: streaming.features(self, candidate, self.stream(candidate, wanted), wanted.name))
+
+    def scores(self, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Scores:
+        """What the build said, one score a step of the stream."""
+        key = ("scores", candidate.name, recipe.id, wanted.name)
+        return self._once(key, lambda: streaming.scores(self, candidate, recipe, wanted))
+
+    def whole(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside the float model over the whole of a stream. Raises Unsupported."""
+        return self._once(("whole", candidate.name, recipe.id), lambda: streaming.whole(self, candidate, recipe))
+
+    def own_path(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside that of the recipe's own float path."""
+        return self._once(("own path", candidate.name, recipe.id), lambda: streaming.own_path(self, candidate, recipe))
+
+    def golden_scores(self, candidate: Candidate) -> streaming.Released:
+        """Checked golden scores of a stream, and those of now. Raises GoldenError."""
+        return self._once(("golden scores", candidate.name), lambda: streaming.golden(self, candidate))
+
+    def listening(self, candidate: Candidate, recipe: Recipe, name: str) -> tuple[Listening, Point]:
+        """What the build said of one stream, and its events at the candidate's threshold."""
+        key = ("listening", candidate.name, recipe.id, name)
+        return self._once(key, lambda: streaming.listening(self, candidate, recipe, name))
+
+    def state_scales(self, candidate: Candidate, recipe: Recipe) -> list[StateScale]:
+        """In what steps each state is written and read. Raises NotMeasured where the artifact does not tell."""
+        return state_scales(self.artifact(candidate, recipe))
+
+    def against(self, candidate: Candidate, recipe: Recipe) -> Pair:
+        """Float streaming beside the build's, over the longest of its streams that is here."""
+        return self._once(("against", candidate.name, recipe.id), lambda: streaming.against(self, candidate, recipe))
+
+    def words(self, candidate: Candidate, heard: Listening) -> list[Slice]:
+        """Margins of the words in a stream."""
+        return streaming.parts(self, candidate, heard)
+
+    def probe(self, candidate: Candidate, recipe: Recipe) -> streaming.Probe:
+        """Whether the build forgets one stream before it hears another."""
+        return self._once(("probe", candidate.name, recipe.id), lambda: streaming.probe(self, candidate, recipe))
+
     def timings(self, candidate: Candidate, recipe: Recipe) -> EndToEnd:
         """Front end, inference and decision of single windows on the board here. Raises NotMeasured."""
         return self._once(("timings", candidate.name, recipe.id), lambda: bench.timings(self, candidate, recipe))
@@ -183,6 +238,26 @@ class Run:
     def profile(self, candidate: Candidate, recipe: Recipe) -> Profile:
         """Where the time of one inference goes on the board here. Raises NotMeasured."""
         return self._once(("profile", candidate.name, recipe.id), lambda: bench.profile(self, candidate, recipe))
+
+    def frontend(self, candidate: Candidate, recipe: Recipe) -> tuple[Parity, Evidence, str]:
+        """How far the features of host and board lie apart, with evidence and source. Raises NotMeasured."""
+        return self._once(("frontend", candidate.name, recipe.id), lambda: bench.frontend(self, candidate, recipe))
+
+    def pipeline_stream(self, pipeline: Pipeline) -> Planned:
+        """What a pipeline hears, planned. Raises Unsupported where a corpus is not here."""
+        return self._once(("pipeline", pipeline.name), lambda: together.planned(self, pipeline))
+
+    def session(self, pipeline: Pipeline, pair: Couple) -> Session:
+        """The pipeline's stream lived through by one build."""
+        return self._once(("session", pipeline.name, pair.id), lambda: together.session(self, pipeline, pair))
+
+    def responses(self, pipeline: Pipeline, pair: Couple) -> together.Responses:
+        """Times from the end of speech to the result. Raises NotMeasured."""
+        return self._once(("responses", pipeline.name, pair.id), lambda: together.responses(self, pipeline, pair))
+
+    def memory(self, pipeline: Pipeline, pair: Couple) -> int:
+        """Resident bytes of both models together. Raises NotMeasured."""
+        return self._once(("memory", pipeline.name, pair.id), lambda: together.memory(self, pipeline, pair))
 
     def energy(self, candidate: Candidate, recipe: Recipe) -> Energy:
         """Millijoules of one inference on the board here, idle subtracted. Raises NotMeasured."""
@@ -255,10 +330,15 @@ class Run:
     def _load_corpus(self, candidate: Candidate) -> Corpus:
         corpus = load_corpus(candidate.head.corpus, candidate.house, self.data)
         require_audio(corpus, self.cache)
-        return within(corpus, candidate, candidate.grammar) if candidate.grammar else relabel(corpus, candidate)
+        if candidate.grammar:
+            return within(corpus, candidate, candidate.grammar)
+        return corpus if candidate.streams else relabel(corpus, candidate)
 
     def _check(self, candidate: Candidate) -> None:
-        onnx = inspect(candidate.model)
+        self.floors(candidate, "both")
+        if candidate.imported:  # its own file says what it takes, and is held to that when it is built
+            return
+        onnx = inspect(candidate.model, candidate.states)
         front = candidate.frontend
         if int(np.prod(onnx.input_shape)) != front.frames * front.bins:
             raise CandidateError(
@@ -277,7 +357,6 @@ class Run:
                 f'"{candidate.task}" gives [1,{"frames," if candidate.task == "command" else ""}labels]; correct task '
                 "in model.toml, or export the other model."
             )
-        self.floors(candidate, "both")
 
     def _features(self, candidate: Candidate, condition: str) -> Features:
         renditions = self.renditions(candidate, condition)
@@ -353,9 +432,9 @@ class Run:
         self.ready(candidate)
         self.provision(candidate, recipe.target)
         calibration: Features = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
-        if recipe.calibrated:
+        if recipe.calibrated and not candidate.imported:
             chosen = self.calibration(candidate, recipe)
-            calibration = chosen.features
+            calibration = chosen.features.reshape(-1, *calibration.shape[1:])
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
         artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
         self.write(f"{candidate.name}/{recipe.id}/artifact", artifact.record())

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.interval import MANY_SPEAKERS, clustered_mean, difference, nothing_flipped, share
+from harness.interval import (
+    MANY_SPEAKERS,
+    clustered_mean,
+    difference,
+    no_tighter,
+    nothing_flipped,
+    poisson,
+    share,
+)
 
 Values = npt.NDArray[np.float64]
 Speakers = npt.NDArray[np.intp]
@@ -229,3 +237,25 @@ def test_differences_of_two_corpora_cover_as_promised() -> None:
         a, b = (clustered_mean((draw.random(300) < 0.9).astype(float), speakers, 300, 0.95, 0) for _ in range(2))
         missed += difference(a, b).high < 0
     assert missed <= 35
+
+
+@pytest.mark.parametrize(
+    ("events", "low", "high"),
+    [(0, 0.0, 2.9957), (1, 0.0513, 4.7439), (10, 5.4254, 16.9622)],  # Garwood's table, one-sided 95 %
+)
+def test_poisson_bounds_are_the_tabled_ones(events: int, low: float, high: float) -> None:
+    assert poisson(events, 1.0, 0.95) == pytest.approx((low, high), abs=1e-3)
+    assert poisson(events, 4.0, 0.95) == pytest.approx((low / 4, high / 4), abs=1e-3)
+
+
+def test_no_exposure_bounds_no_rate() -> None:
+    assert poisson(0, 0.0, 0.95) == (0.0, math.inf)
+
+
+def test_misses_spread_evenly_over_speakers_are_not_known_better_than_independent_ones() -> None:
+    values = np.tile([1.0, 0, 0, 0, 0], 30)
+    found = share(values, np.repeat(np.arange(30), 5), 150, 0.95, 0)
+    wider = no_tighter(found, 0.95)
+    assert wider.low == pytest.approx(0.1481, abs=1e-3)  # Clopper and Pearson of 30 in 150
+    assert wider.high == pytest.approx(0.2613, abs=1e-3)
+    assert wider.low < found.low < found.high < wider.high

@@ -71,6 +71,14 @@ def run(name: str, token: str, windows: dict[str, Any]) -> Iterator[dict[str, An
         yield pack(np.stack(found).astype(np.float32))
 
 
+def features(token: str, front: dict[str, Any], audio: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The front end's features of windows ``(n, samples)``, packed, one window at a call."""
+    settings = SimpleNamespace(**front)
+    for wave in unpack(audio):
+        lock.check(token)
+        yield pack(_model_fault(partial(frontend.features, settings, wave)))
+
+
 def stages(
     name: str, token: str, front: dict[str, Any], audio: dict[str, Any], rounds: int, seconds: float
 ) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,9 @@ MAX_CLIP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance. ``resample`` is true where a layout allows audio of another rate than its corpus'."""
+    """One utterance. ``resample`` is true where a layout allows audio of another rate than its corpus', ``mixed``
+    where it allows several channels: their mean is heard.
+    """
 
     id: str
     path: Path
@@ -30,6 +32,7 @@ class Clip:
     split: Split
     sha256: str | None = None
     resample: bool = False
+    mixed: bool = False
 
 
 def read_clip(clip: Clip, sample_rate: int) -> Wave:
@@ -65,7 +68,7 @@ def decode(clip: Clip) -> tuple[Wave, int]:
         )
     try:
         with soundfile.SoundFile(clip.path) as file:
-            if file.channels != 1:
+            if file.channels != 1 and not clip.mixed:
                 raise CorpusError(
                     f"clip {clip.id!r}: {clip.path} has {file.channels} channels; which one the device hears "
                     "is yours to say. Convert it to mono (ffmpeg -i IN -ac 1 OUT)."
@@ -75,7 +78,8 @@ def decode(clip: Clip) -> tuple[Wave, int]:
                     f"clip {clip.id!r}: {clip.path} lasts {file.frames / file.samplerate:.0f} s, more than "
                     f"{MAX_CLIP_S:.0f} s; cut it to utterances."
                 )
-            return file.read(dtype="float32"), file.samplerate
+            audio = file.read(dtype="float32", always_2d=True)
+            return np.asarray(audio.mean(axis=1) if clip.mixed else audio[:, 0], np.float32), file.samplerate
     except soundfile.SoundFileError as error:
         raise CorpusError(
             f"clip {clip.id!r}: {clip.path} is no readable audio ({error}); convert it to WAV or FLAC."

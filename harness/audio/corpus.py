@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from harness.audio.clip import Clip, Split, Wave, fit, read_clip
 from harness.audio.layouts import LAYOUTS, Layout
+from harness.audio.packages import package
 from harness.cache import digest
 from harness.errors import CorpusError, Unsupported, nearest
 from harness.strict import Strict, faults, read_toml
@@ -55,7 +56,7 @@ class Corpus:
     @property
     def digest(self) -> str:
         """Digest of rate, ids, labels, speakers, accents, splits and audio; the order is no part."""
-        rows = [(c.id, c.label, c.speaker, c.accent, c.split, _audio_sha(c)) for c in self.clips]
+        rows = [(c.id, c.label, c.speaker, c.accent, c.split, audio_sha(c)) for c in self.clips]
         return digest("corpus", self.sample_rate, sorted(rows))
 
 
@@ -67,11 +68,12 @@ class Accent(Strict):
 class Head(Strict):
     name: str
     description: str = ""
-    layout: Literal["manifest", "table", "speech_commands", "audiomnist", "fsdd"] = "manifest"
+    layout: Literal["manifest", "table", "speech_commands", "audiomnist", "fsdd", "stamps"] = "manifest"
     sample_rate: int = Field(16000, ge=4000, le=48000)
     licence: str = ""
     real: bool = False
     data: str | None = None
+    package: str | None = None  # of Debian, that holds the audio
     manifest: str | None = None
     columns: dict[str, str] = Field({})
     builder: int | None = None  # of a synthetic corpus: the version of what made it
@@ -101,7 +103,7 @@ def load_corpus(name: str, house: Path, data: Path | None = None) -> Corpus:
     folder = (house / "corpora" / name).resolve()
     description = _read_toml(folder / "corpus.toml")
     head = description.corpus
-    root = _data_root(head, house, data) if head.data else folder
+    root = _data_root(head, house, data) if head.data else package(head.package) if head.package else folder
     layout = Layout(name, folder, root, head.manifest, head.columns)
     clips, groups = LAYOUTS[head.layout](layout)
     stated = {accent: value.group for accent, value in description.accents.items()}
@@ -139,7 +141,7 @@ def _data_root(head: Head, house: Path, data: Path | None) -> Path:
     return root
 
 
-def _audio_sha(clip: Clip) -> str:
+def audio_sha(clip: Clip) -> str:
     """The manifest's own sha256, else one of the file's bytes."""
     if clip.sha256 is not None:
         return clip.sha256

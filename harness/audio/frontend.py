@@ -6,6 +6,7 @@ The arithmetic is kaldi-native-fbank's (Apache-2.0, wheels for x86_64 and aarch6
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.agent.frontend import compute, computer
 from harness.audio import pool
-from harness.errors import CandidateError
+from harness.audio.micro import FIXED, MicroEar
+from harness.errors import CandidateError, Unsupported
 
 Features = npt.NDArray[np.float32]
 Audio = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
 
 class FrontEnd(BaseModel):
-    """Parameters of a log-mel or MFCC front end.
+    """Parameters of a log-mel or MFCC front end, or of TensorFlow Lite Micro's (``micro``), whose own are fixed.
 
     ``window_s`` seconds of mono audio become a ``frames x bins`` matrix of float32: natural-log
     mel energies (``fbank``) or cepstra (``mfcc``), then ``(x - mean) / scale``.
@@ -29,7 +31,7 @@ class FrontEnd(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    kind: Literal["fbank", "mfcc"] = "fbank"
+    kind: Literal["fbank", "mfcc", "micro"] = "fbank"
     sample_rate: int = Field(16000, ge=4000, le=48000)
     window_s: float = Field(1.0, gt=0, le=30)
     frame_length_ms: float = Field(30.0, gt=1, le=200)
@@ -55,6 +57,9 @@ class FrontEnd(BaseModel):
             raise ValueError(f"window_s = {self.window_s:g} is shorter than one frame of {self.frame_length_ms:g} ms")
         if self.kind == "mfcc" and self.cepstra > self.mel_bins:
             raise ValueError(f"cepstra = {self.cepstra} exceeds mel_bins = {self.mel_bins}")
+        if self.kind == "micro" and any(getattr(self, name) != value for name, value in FIXED.items()):
+            fixed = ", ".join(f"{name} = {value:g}" for name, value in FIXED.items())
+            raise ValueError(f"TensorFlow Lite Micro's front end is made for {fixed}; state those")
         return self
 
     @property
@@ -72,6 +77,34 @@ class FrontEnd(BaseModel):
         length, shift = self._samples_in(self.frame_length_ms), self._samples_in(self.frame_shift_ms)
         return 1 + (self.samples - length) // shift if self.samples >= length else 0
 
+    @property
+    def hop(self) -> int:
+        """Samples from one window to the next of a stream, so that their frames follow each other."""
+        return self.frames * self._samples_in(self.frame_shift_ms)
+
+    @property
+    def overlap(self) -> int:
+        """Samples that a window of a stream shares with the next."""
+        return self._samples_in(self.frame_length_ms) - self._samples_in(self.frame_shift_ms)
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from one window of a stream to the next."""
+        return self.hop / self.sample_rate
+
+    def lasting(self, steps: int) -> FrontEnd:
+        """The same front end over the frames of ``steps`` windows at once."""
+        return self.model_copy(update={"window_s": (steps * self.hop + self.overlap) / self.sample_rate})
+
+    @property
+    def made_by(self) -> str:
+        """What computes the features, with its version."""
+        name = "pymicro-features" if self.kind == "micro" else "kaldi-native-fbank"
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError as error:
+            raise Unsupported(f"a front end needs {name}, which is not installed; run: pip install {name}") from error
+
     def _samples_in(self, milliseconds: float) -> int:
         """As the library counts: single precision, cut off rather than rounded."""
         return int(self.sample_rate * 0.001 * float(np.float32(milliseconds)))
@@ -81,6 +114,9 @@ class FrontEnd(BaseModel):
 
         ``audio`` is ``(samples,)``, int16 or float32 in [-1, 1]; returns ``(frames, bins)``.
         """
+        if self.kind == "micro":
+            pcm = audio if audio.dtype == np.int16 else np.rint(audio * np.float32(32768)).clip(-32768, 32767)
+            return MicroEar(self).hear(pcm.astype(np.int16))
         return compute(self, self._computer(), audio)
 
     def batch(self, audio: Audio) -> Features:

@@ -21,6 +21,7 @@ from harness.errors import CorpusError, nearest
 MAX_CLIPS = 200_000
 CALIBRATION_SHARE = 0.2
 UNKNOWN_ACCENT = "unlabelled"
+WAKE_WORDS = ("alexa", "computer", "jarvis", "smart mirror", "snowboy", "view glass")  # of corpora/wakewords
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 MANIFEST = Columns(
     known=("clip", "path", "label", "speaker", "accent", "engine", "split", "sha256", "text"),
@@ -104,12 +105,38 @@ def read_fsdd(layout: Layout) -> Found:
     return _bounded(split_by_speaker(clips), layout), {}
 
 
+def read_stamps(layout: Layout) -> Found:
+    """tuxpaint-stamps: for each picture a sound of it, and its name said in many languages (``_desc_de``).
+
+    Labels are ``effect`` and ``speech``; a language counts as one speaker, as nobody says who spoke. Pictures
+    whose name is a wake word are left out: a device would be right to answer.
+    """
+    clips = []
+    for path in sorted(layout.root.glob("usr/share/tuxpaint/stamps/**/*.ogg")):
+        name = path.relative_to(layout.root).as_posix()
+        if _names_wake_word(path):
+            continue
+        said = re.search(r"_desc(?:_([A-Za-z_]+))?\.ogg$", name)
+        language = _slug(said[1] or "en") if said else UNKNOWN_ACCENT
+        label, speaker = ("speech", language) if said else ("effect", name)
+        clip = _found(layout, path, label, speaker, language, "test")
+        clips.append(replace(clip, mixed=True))
+    return _bounded(clips, layout), {}
+
+
+def _names_wake_word(path: Path) -> bool:
+    """Whether the text beside a stamp, its name in every language, holds a wake word of the house."""
+    text = path.with_name(re.sub(r"(_desc(_[A-Za-z_]+)?)?\.ogg$", ".txt", path.name))
+    return text.is_file() and any(word in read_text(text).lower() for word in WAKE_WORDS)
+
+
 LAYOUTS: dict[str, Callable[[Layout], Found]] = {
     "manifest": read_manifest,
     "table": read_table,
     "speech_commands": read_speech_commands,
     "audiomnist": read_audiomnist,
     "fsdd": read_fsdd,
+    "stamps": read_stamps,
 }
 
 

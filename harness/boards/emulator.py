@@ -22,7 +22,7 @@ import numpy.typing as npt
 from harness.errors import ToolchainError
 from harness.onnxfile import Onnx, as_inputs, inspect
 from harness.targets import rknn_table, toolchain
-from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Progress
+from harness.targets.base import Artifact, Board, Evidence, Features, Logits, Progress, Scores
 from harness.targets.process import Limits
 
 WORKER = Path(toolchain.__file__).with_name("workers") / "rknn_worker.py"
@@ -37,10 +37,19 @@ class RknnSimulator(Board):
 
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         """Logits ``(n, labels)``. Raises ToolchainError where a rebuild fails or places a layer elsewhere."""
-        model = inspect(artifact.file.with_name("model.onnx"))
-        part = _Part(artifact, model, f"{artifact.candidate} {artifact.recipe.id}")
+        part = self._part(artifact)
         who = f"{part.subject} on the {self.name}"
-        return spread(part.simulate, as_inputs(features, model), model.labels, SPLIT, who, say)
+        return spread(part.simulate, as_inputs(features, part.model), part.model.labels, SPLIT, who, say)
+
+    def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
+        """One process, which passes the state on. Raises ToolchainError as :meth:`run`."""
+        part = self._part(artifact)
+        say(f"{part.subject} on the {self.name}: {len(features)} steps in their order")
+        return part.simulate(as_inputs(features, part.model), starts).reshape(-1)
+
+    def _part(self, artifact: Artifact) -> _Part:
+        model = inspect(artifact.file.with_name("model.onnx"), artifact.states)
+        return _Part(artifact, model, f"{artifact.candidate} {artifact.recipe.id}")
 
 
 def spread(
@@ -84,14 +93,14 @@ class _Part:
     model: Onnx
     subject: str
 
-    def simulate(self, inputs: npt.NDArray[np.float32]) -> Logits:
+    def simulate(self, inputs: npt.NDArray[np.float32], starts: Sequence[int] = ()) -> Logits:
         with tempfile.TemporaryDirectory(prefix="voxgate-simulate-") as name:
             folder = Path(name)
             np.save(folder / "inputs.npy", inputs, allow_pickle=False)
             toolchain.run_worker(
                 toolchain.needed("rk3588"),
                 WORKER,
-                self._request(),
+                self._request(starts),
                 folder,
                 subject=self.subject,
                 environment=ENVIRONMENT,
@@ -100,17 +109,22 @@ class _Part:
             self._same_placement(folder / "stdout.log")
             return read_outputs(folder / "outputs.npy", len(inputs), self.model.labels, self.subject)
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self, starts: Sequence[int] = ()) -> dict[str, Any]:
         """The build's own request, its files named where they lie, with windows to simulate."""
         home = self.artifact.file.parent
         try:
             request: dict[str, Any] = json.loads((home / "request.json").read_text(encoding="utf-8"))
-            files = {key: str((home / Path(request[key]).name).resolve()) for key in ("model", "calibration")}
+            files = {
+                "model": str((home / Path(request["model"]).name).resolve()),
+                "calibration": [str((home / Path(name).name).resolve()) for name in request["calibration"]],
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ToolchainError(
                 f"{self.subject}: the build in {home} is unusable ({error}); remove that folder and run again."
             ) from error
-        return {**request, **files, "export": None, "inputs": "inputs.npy", "outputs": "outputs.npy"}
+        states = [list(state.shape) for state in self.model.states]
+        told = {"export": None, "inputs": "inputs.npy", "outputs": "outputs.npy"}
+        return {**request, **files, **told, "states": states, "starts": list(starts)}
 
     def _same_placement(self, log: Path) -> None:
         told = self._request()

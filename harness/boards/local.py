@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.agent.runtimes import SUFFIXES
+from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import own, rss
-from harness.boards.runtimes import open_model
-from harness.errors import ToolchainError
-from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
+from harness.boards.runtimes import open_model, open_step
+from harness.errors import NotMeasured, ToolchainError
+from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress, Scores
 from harness.targets.told import OwnTime
 
 EVERY = 2000  # windows between two lines of progress
+EVERY_STEP = 50_000
 
 
 class LocalBoard(Board):
@@ -33,14 +37,38 @@ class LocalBoard(Board):
                 say(f"{artifact.candidate} {artifact.recipe.id}: {i} of {len(features)} windows run")
         return np.stack(outputs).astype(np.float32) if outputs else np.zeros((0, 0), np.float32)
 
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        return frontend.batch(audio)
+
+    def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
+        """Raises ToolchainError where a feature is not finite, or the artifact is no such step."""
+        require_finite(artifact, features)
+        step = open_step(artifact.file, artifact.states)
+        first, scores = set(starts), np.zeros(len(features), np.float32)
+        for i, window in enumerate(features):
+            if i in first:
+                step.reset()
+            scores[i] = step(window)
+            if i % EVERY_STEP == EVERY_STEP - 1:
+                say(f"{artifact.candidate} {artifact.recipe.id}: {i + 1} of {len(features)} steps heard")
+        return scores
+
     def open(self, artifact: Artifact) -> Infer:
         """One inference: an int8 input is quantized and an int8 output dequantized within it."""
-        return open_model(artifact.file)
+        if not artifact.states:
+            return open_model(artifact.file)
+        step = open_step(artifact.file, artifact.states)
+        return lambda window: np.array([step(window)], np.float32)
 
     def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
         return own.measure(artifact, SUFFIXES[artifact.file.suffix])
 
     def rss(self, artifact: Artifact, window: Features) -> int:
+        if artifact.states:
+            raise NotMeasured(
+                f"rss of {artifact.candidate} on {artifact.recipe.id}: not measured: a process of its own is asked for "
+                "models of windows only; remove rss_mib, or take the resident memory of your own program."
+            )
         return rss.measure(artifact, window)
 
 

@@ -88,6 +88,15 @@ class RemoteBoard(Board):
         """A function of one window that is run over there: no way to time anything, see ``time``."""
         return lambda window: self.run(artifact, window[None], self.say)[0]
 
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        """Computed over there, by the agent's front end on the board's own libraries."""
+
+        def computed() -> Features:
+            parts = self._call("features", ITEM_S, front=frontend.model_dump(), audio=pack(np.asarray(audio)))
+            return np.stack([np.asarray(unpack(part), np.float32) for part in parts])
+
+        return self._kept("computing features", computed)
+
     def time(self, artifact: Artifact, frontend: FrontEnd, audio: Audio, rounds: int, seconds: float = 0.0) -> Stages:
         """By the board's clock. A timing that was interrupted begins anew: its halves had another temperature."""
 

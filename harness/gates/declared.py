@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
+from harness.gates import frontend
 from harness.gates.accuracy import COMMAND, gate_name, limits_of
 from harness.gates.artifact import DEVICE
 from harness.gates.latency import QUANTILES
@@ -55,6 +56,8 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
         found |= {("latency", f"{what} {name}") for name in QUANTILES if getattr(budget, name) is not None}
     if budgets.slowdown is not None:
         found.add(("latency", "inference over float, p50"))
+    if budgets.frontend is not None:
+        found.add((frontend.GATE, frontend.PART))
     if budgets.layers is not None:
         found.add(("placement", "layers"))
     if budgets.device_mib is not None:

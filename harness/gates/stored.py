@@ -9,6 +9,7 @@ from harness.candidate import Candidate
 from harness.golden import Golden
 from harness.row import Row
 from harness.run import FLOAT, conditions
+from harness.streaming import golden_stream
 from harness.verdict import Outcome
 
 
@@ -25,7 +26,8 @@ def golden(candidate: Candidate, stored: Mapping[str, Golden], changes: Sequence
 
 def unused(candidate: Candidate, candidates: Mapping[str, Candidate]) -> Row:
     """FAIL where the candidate's house keeps golden files that nothing asks for."""
-    wanted = {name: conditions(each) for name, each in candidates.items() if each.house == candidate.house}
+    same = {name: each for name, each in candidates.items() if each.house == candidate.house}
+    wanted = {name: [golden_stream(each).name] if each.streams else conditions(each) for name, each in same.items()}
     found = goldens.unused(candidate.house, wanted)
     listed = ", ".join(str(path.relative_to(candidate.house)) for path in found[:5])
     detail = f"{len(found)} unused golden files: {listed}; remove them" if found else "every golden file is asked for"

@@ -8,7 +8,7 @@ from functools import partial
 from harness.budgets import Budgets
 from harness.errors import VoxgateError
 from harness.gates import artifact as artifacts
-from harness.gates import energy, latency
+from harness.gates import energy, frontend, latency
 from harness.gates.accuracy import COMMAND
 from harness.gates.base import Build, lack, outcome_of
 from harness.gates.declared import SIZES, limited
@@ -65,6 +65,8 @@ def _gates(build: Build, run: Run, outputs: Callable[[Build, Run], Sequence[Row]
     yield from _timed(build, run, budgets)
     if budgets.cpu_share is not None:
         yield "placement", lambda: [artifacts.cpu_share(build, run.profile(candidate, recipe))]
+    if budgets.frontend is not None:
+        yield "frontend", lambda: [frontend.judge(build, run.frontend(candidate, recipe))]
     if budgets.energy_mj is not None:
         yield "energy", lambda: [energy.judge(build, run.energy(candidate, recipe), build.evidence)]
 

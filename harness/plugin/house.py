@@ -21,6 +21,7 @@ from harness.errors import Unsupported, VoxgateError
 from harness.gates.base import Build
 from harness.gates.judged import Judged
 from harness.history import History
+from harness.pipeline import Pipeline, find_pipelines
 from harness.plan import Decidable, plan
 from harness.plugin.options import Options
 from harness.recipe import Recipe
@@ -54,6 +55,10 @@ class House:
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
         return {candidate.name: candidate for candidate in find_candidates(self.options.candidates)}
+
+    @cached_property
+    def pipelines(self) -> dict[str, Pipeline]:
+        return {pipeline.name: pipeline for pipeline in find_pipelines(self.options.candidates, self.candidates)}
 
     @cached_property
     def lab(self) -> Lab | None:

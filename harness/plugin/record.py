@@ -108,7 +108,7 @@ def _keep_lack(node: pytest.Item, outcome: Outcome, why: str) -> None:
     test = getattr(node, "originalname", node.name).removeprefix("test_").replace("_", " ")
     row = lack(
         (
-            str(values.get("candidate", "")),
+            str(values.get("candidate", values.get("pipeline", ""))),
             str(values.get("target", FLOAT.target)),
             str(values.get("recipe", FLOAT.name)),
         ),

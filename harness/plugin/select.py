@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from harness.budgets import Budgets
+from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.errors import Unsupported
 from harness.gates.accuracy import COMMAND, limits_of
@@ -18,16 +18,22 @@ from harness.plugin.house import House
 from harness.plugin.workers import group
 from harness.recipe import Recipe
 from harness.row import SINCE
+from harness.streaming import streams_of
 from harness.targets.registry import known_target
 
 NO_SLICE = "overall"
+OF_SOURCE = ("whole", "float path", "state", "drift_db")  # gates that need a float source
 ONE_ROW = (
     "layers", "partitions", "slowdown", "energy_mj", "cpu_share", "device_mib", "latency_ms", "end_to_end_ms",
+    "frontend",
 )  # fmt: skip
 
 
 def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
     names = set(metafunc.fixturenames)
+    if "pipeline" in names:
+        _parametrize_pipelines(metafunc, house)
+        return
     if "candidate" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gate")
@@ -44,6 +50,21 @@ def parametrize(metafunc: pytest.Metafunc, house: House) -> None:
             marks = _marks(house, candidate, recipe)
             params.append(pytest.param(*base, *values, marks=marks, id="-".join((*base, *values))))
     metafunc.parametrize(columns, params, indirect=["candidate", "target", "recipe"])
+
+
+def _parametrize_pipelines(metafunc: pytest.Metafunc, house: House) -> None:
+    """One test for each build of a pipeline that has a limit for the gate; it carries its target's mark."""
+    marker = metafunc.definition.get_closest_marker("gate")
+    params = []
+    for pipeline in house.pipelines.values():
+        for pair in pipeline.pairs:
+            limit = getattr(pipeline.budgets(pair), marker.args[0]) if marker else True
+            if limit in (None, LatencyBudget()):
+                continue
+            values = (pipeline.name, known_target(pair.target, pipeline.name).name, pair.name)
+            marks = [getattr(pytest.mark, pair.target), pytest.mark.xdist_group(pair.target)]
+            params.append(pytest.param(*values, marks=marks, id="-".join(values)))
+    metafunc.parametrize(("pipeline", "target", "recipe"), params, indirect=["pipeline"])
 
 
 def _of_task(metafunc: pytest.Metafunc, house: House) -> list[Candidate]:
@@ -78,7 +99,11 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
         for recipe in candidate.recipes:
             known_target(recipe.target, candidate.name)
             path = (recipe.target, recipe.runtime)
-            if gate == "parity" and path in paths:  # recipes of one runtime share their float path
+            if gate in ("parity", "float path") and path in paths:  # recipes of one runtime share their float path
+                continue
+            if gate in OF_SOURCE and candidate.imported:  # nothing to hold it to
+                continue
+            if gate == "whole" and candidate.whole is None:
                 continue
             if not _limited(candidate.budgets(recipe), gate) or (gate == "cells" and not house.has_cells(candidate)):
                 continue
@@ -90,17 +115,10 @@ def _builds(house: House, candidates: Sequence[Candidate], gate: str | None) -> 
 
 def _limited(budgets: Budgets, gate: str | None) -> bool:
     """Whether the candidate sets any limit for a gate that has one row a build."""
-    if gate in (
-        "layers",
-        "partitions",
-        "slowdown",
-        "energy_mj",
-        "cpu_share",
-        "device_mib",
-        "latency_ms",
-        "end_to_end_ms",
-    ):
+    if gate in ONE_ROW:
         return limited(budgets, gate)
+    if gate == "drift_db":
+        return budgets.wakeword.drift_db is not None or budgets.wakeword.score_sqnr is not None
     return gate != "cells" or budgets.drop.cell is not None
 
 
@@ -115,6 +133,8 @@ def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) 
         yield from ((part.id,) for part in parts if limits.limit(part.id, part.kind) is not None)
     elif gate == "floor":
         yield from _floors(house, candidate, "artifact")
+    elif gate == "stream":
+        yield from ((stream.name,) for stream in streams_of(candidate, recipe))
     elif gate == "footprint":
         yield from ((name,) for name, limit in SIZES.items() if getattr(budgets, limit) is not None)
 

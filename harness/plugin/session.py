@@ -218,7 +218,7 @@ def _selected(items: list[pytest.Item]) -> list[tuple[str, str]]:
     builds: dict[tuple[str, str], None] = {}
     for item in items:
         params = getattr(item, "callspec", None)
-        if params and "recipe" in params.params:
+        if params and {"candidate", "recipe"} <= set(params.params):
             values = params.params
             builds[values["candidate"], f"{values['target']}/{values['recipe']}"] = None
     return list(builds)

@@ -138,7 +138,7 @@ def _tflite_spreads(model: Path, windows: Array, found: Sequence[Layer]) -> dict
     """LiteRT keeps channels last."""
     from litert_quantizer.utils import tfl_interpreter_utils as utils
 
-    signature, name, shape = ptq.entry(model)
+    signature, ((name, shape),), _ = ptq.entry(model)
     highest: dict[str, Array] = {}
     interpreter = utils.create_tfl_interpreter(str(model), use_xnnpack=False, num_threads=1)
     for window in windows:
@@ -170,7 +170,7 @@ def _tflite_sqnr(prepared: Path, int8: Path, windows: Array, found: Sequence[Lay
     from litert_quantizer import model_validator
     from litert_quantizer.utils.validation_utils import ValidationErrorMetric
 
-    signature, name, shape = ptq.entry(prepared)
+    signature, ((name, shape),), _ = ptq.entry(prepared)
     told = model_validator.compare_model(
         prepared.read_bytes(),
         int8.read_bytes(),

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent import steps
 from harness.errors import ToolchainError, Unsupported
-from harness.onnxfile import as_inputs, inspect
-from harness.quantize import mixed
+from harness.onnxfile import inspect
+from harness.quantize import mixed, streamed
 from harness.quantize.layout import laid
 from harness.recipe import Recipe
 
@@ -25,6 +26,7 @@ Features = npt.NDArray[np.float32]
 # Not entropy: quantize_static gives it 128 histogram bins for 128 levels, so its only threshold is that of minmax.
 # Its calibrator takes more bins and then clips: with 512 or 1024 the logits of models/commands keep 16 or 12 dB of
 # SQNR where minmax keeps 32 (onnxruntime 1.32, 200 windows). Not mse: onnxruntime has none.
+ENDS = (("min", np.minimum), ("max", np.maximum))
 ORT_ALGORITHMS = {"minmax": "MinMax", "percentile": "Percentile"}
 
 
@@ -70,8 +72,11 @@ def quantize_onnx(
     ops: Sequence[str] | None = None,
     floats: Collection[str] = (),
     options: Mapping[str, Any] = MappingProxyType({}),
+    states: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Static int8 in QDQ form by onnxruntime. ``calibration`` is ``(n, frames, bins)``.
+
+    A step with ``states`` is calibrated as it hears the windows in their order; each state has one scale, in and out.
 
     Weights are symmetric int8, per channel or per tensor; activations int8, or uint8 in a model that branches: on x64,
     whose kernels take uint8, onnxruntime turns int8 activations into it only where one node reads them. ``ops`` are
@@ -88,22 +93,23 @@ def quantize_onnx(
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     need_windows(calibration, recipe)
-    described = inspect(model)
-    windows = as_inputs(calibration, described)
+    described = inspect(model, states)
+    bounds = streamed.ranges(model, described, calibration) if states else {}
+    same = {name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in bounds.items()}
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.windows = iter(windows)
+            self.feeds = streamed.feeds(model, described, calibration)
 
-        def get_next(self) -> dict[str, Features] | None:
-            window = next(self.windows, None)
-            return None if window is None else {described.input_name: window[np.newaxis]}
+        def get_next(self) -> streamed.Feed | None:
+            return next(self.feeds, None)
 
     prepared = output.with_suffix(".prepared.onnx")
     quant_pre_process(model, prepared, skip_symbolic_shape=True)  # our shapes are static
     kept = kept_nodes(model, recipe)
     _need_nodes(prepared, kept, recipe)
-    unsigned = ops is None and mixed.branches(prepared)
+    # A step is unsigned too: its state and gates are read by several nodes, and it would be left half in each.
+    unsigned = bool(states) or (ops is None and mixed.branches(prepared))
     quantize_static(
         prepared,
         output,
@@ -116,7 +122,12 @@ def quantize_onnx(
         calibration_providers=["CPUExecutionProvider"],
         op_types_to_quantize=ops,
         nodes_to_exclude=sorted({*kept, *floats}),
-        extra_options={"ActivationSymmetric": recipe.symmetric, "WeightSymmetric": True, **options},
+        extra_options={
+            "ActivationSymmetric": recipe.symmetric,
+            "WeightSymmetric": True,
+            **({"TensorQuantOverrides": same} if same else {}),
+            **options,
+        },
     )
     prepared.unlink()
 
@@ -178,8 +189,11 @@ def quantize_tflite(
     *,
     dense_per_channel: bool = True,
     floats: Collection[str] = (),
+    states: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Full int8, input and output too, by litert-quantizer. ``calibration`` is ``(n, frames, bins)``.
+
+    A step with ``states`` is calibrated as it hears the windows in their order; each state has one scale, in and out.
 
     With ``activation_bits = 16`` activations, input and output are int16.
 
@@ -194,7 +208,7 @@ def quantize_tflite(
     from litert_quantizer.utils import qsv_utils
 
     need_windows(calibration, recipe)
-    signature, name, shape = entry(model)
+    signature, inputs, pairs = entry(model, len(states))
     content = model.read_bytes()
     granularity = QuantGranularity.CHANNELWISE if recipe.per_channel else QuantGranularity.TENSORWISE
     manager = RecipeManager()
@@ -223,12 +237,15 @@ def quantize_tflite(
         warnings.simplefilter("ignore")
         # Quantizer.calibrate() uses a moving average, which clips peaks; minimum and maximum do not.
         calibrator = Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-        calibrator.calibrate({signature: [{name: laid(window, shape)} for window in calibration]}, manager)
+        calibrator.calibrate({signature: list(_tflite_feeds(model, inputs, pairs, calibration))}, manager)
         quantizer = Quantizer(content)
         quantizer.load_quantization_recipe(manager.get_quantization_recipe())
-        result = quantizer.quantize(
-            calibrator.get_model_qsvs(), enable_progress_bar=False, enable_progress_report=False
-        )
+        found = calibrator.get_model_qsvs()
+        for given, taken in pairs:
+            low, high = (join(found[given][end], found[taken][end]) for end, join in ENDS)
+            for name in (given, taken):
+                found[name] = {**found[name], "min": low, "max": high}
+        result = quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     output.write_bytes(result.quantized_model)
 
 
@@ -250,7 +267,8 @@ def tflite_ops(model: Path) -> dict[str, str]:
     interpreter = Interpreter(str(model), num_threads=1, experimental_op_resolver_type=plain)
     names = {int(tensor["index"]): tensor["name"] for tensor in interpreter.get_tensor_details()}
     ops = interpreter._get_ops_details()
-    return {names[int(op["outputs"][0])]: op["op_name"] for op in ops if int(op["outputs"][0]) in names}
+    first = {int(op["outputs"][0]): op["op_name"] for op in ops if len(op["outputs"])}
+    return {names[index]: kind for index, kind in first.items() if index in names}
 
 
 def need_windows(calibration: Features, recipe: Recipe) -> None:
@@ -266,8 +284,8 @@ def need_windows(calibration: Features, recipe: Recipe) -> None:
         )
 
 
-def entry(model: Path) -> tuple[str, str, list[int]]:
-    """The signature, the input's name in it and its shape."""
+def entry(model: Path, states: int = 0) -> tuple[str, list[tuple[str, list[int]]], list[tuple[str, str]]]:
+    """The signature, its inputs in order with their shapes, and each state's tensors, in and out, by name."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model), num_threads=1)  # refuses a damaged file; the quantizer reads on blindly
@@ -277,6 +295,31 @@ def entry(model: Path) -> tuple[str, str, list[int]]:
             f"{model.name} has {len(signatures)} signatures; litert-quantizer calibrates by exactly one. "
             "Export it with litert-torch, which writes it."
         )
-    key, signature = next(iter(signatures.items()))
-    shape = interpreter.get_input_details()[0]["shape"]
-    return key, signature["inputs"][0], [int(size) for size in shape]
+    key = next(iter(signatures))
+    inputs, outputs = steps.signature(interpreter)
+    if len(inputs) != 1 + states or len(outputs) != 1 + states:
+        raise ToolchainError(
+            f"{model.name} has {len(inputs)} inputs and {len(outputs)} outputs where model.toml names {states} states; "
+            "export both files from one module."
+        )
+    names = sorted(signatures[key]["inputs"], key=steps.place)
+    shapes = [[int(size) for size in detail["shape"]] for detail in inputs]
+    pairs = [(given["name"], taken["name"]) for given, taken in zip(inputs[1:], outputs[1:], strict=True)]
+    return key, list(zip(names, shapes, strict=True)), pairs
+
+
+def _tflite_feeds(
+    model: Path, inputs: list[tuple[str, list[int]]], pairs: list[tuple[str, str]], windows: Features
+) -> Iterator[dict[str, Features]]:
+    """The inputs of each step by name, as the float model hears the windows in their order."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    (first, shape), *kept = inputs
+    runner = Interpreter(str(model), num_threads=1).get_signature_runner() if pairs else None
+    state = {name: np.zeros(size, np.float32) for name, size in kept}
+    for window in windows:
+        feed = {first: laid(window, shape), **state}
+        yield feed
+        if runner is not None:
+            answer = runner(**feed)
+            state = dict(zip(state, [answer[name] for name in sorted(answer, key=steps.place)][1:], strict=True))

@@ -24,9 +24,10 @@ import pytest
 from harness.beside import Time
 from harness.gates.judged import Judged
 from harness.measure import Latency
-from harness.report import beside, diagnosis, markup, plots, since
+from harness.report import beside, det, diagnosis, markup, plots, since
 from harness.report.environment import write_environment
 from harness.row import Row, printable
+from harness.score.wakeword import Listening, Point
 from harness.targets.base import Artifact
 from harness.verdict import Outcome, worst
 
@@ -131,6 +132,17 @@ class Show:
             told = {"count": count, "heard": [flip for _, flip in heard]}
             players = since.flips(told, {path.name: path.read_bytes() for path, _ in heard})
             allure.attach(markup.page(self.name, players), "flips to listen to", allure.attachment_type.HTML)
+
+    def tradeoff(self, heard: Listening, point: Point) -> None:
+        """The DET curve of a wake word in one kind of speech."""
+        if self.results is None:
+            return
+        curves = {heard.kind: heard.tradeoff(point)}
+        allure.attach(
+            det.plot(curves, f"{self.name}: words missed against false accepts"), "DET", allure.attachment_type.PNG
+        )
+        text = markup.page(self.name, markup.table(det.HEAD, det.lines(curves)))
+        allure.attach(text, "operating points", allure.attachment_type.HTML)
 
     def beside(self, times: Sequence[Time]) -> None:
         """The toolchain's own number beside inference alone and end to end, with the differences."""

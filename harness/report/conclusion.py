@@ -12,6 +12,8 @@ from harness.verdict import Outcome
 
 GOLDEN = "host/golden"  # the build that rows on the golden store are filed under
 NEEDED = ("sanity", "accuracy", "placement")  # gates without which no build may ship, however few were selected
+PIPELINE = ("success", "false activations")  # likewise, of a pipeline
+STREAMED = ("frr", "false accepts", "reset", "placement")  # and of a wake word
 LACKS = (Outcome.UNSUPPORTED, Outcome.NOT_MEASURED)
 
 # A shown FAIL is final whatever else went wrong; a lost board or a lack leaves the question open.
@@ -178,7 +180,9 @@ def _conclusion(candidate: str, build: str, rows: tuple[Row, ...]) -> Conclusion
     judged = [row for row in rows if row.outcome not in LACKS]
     lacks = [each for each in failing(rows) if each.row.outcome in LACKS]
     reason = _first(failing(judged)) or _kept(judged)
-    unasked = [gate for gate in NEEDED if gate not in {row.gate for row in rows}] if build != GOLDEN else []
+    gates = {row.gate for row in rows}
+    needed = PIPELINE if gates & set(PIPELINE) else STREAMED if gates & {"frr", "reset"} else NEEDED
+    unasked = [gate for gate in needed if gate not in gates] if build != GOLDEN else []
     if unasked and outcome is Outcome.PASS:
         reason += f". Not run: {', '.join(unasked)}"
     if lacks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Records:
     baselines: Mapping[str, Baseline]  # what was released before, by build
     flips: Mapping[str, Mapping[str, Any]]  # the worst flipped decisions, by build, their audio beside them
     drift: tuple[str, ...] = ()  # figures that move toward their limits, in words
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # DET curves of wake words, by build
 
     @property
     def before(self) -> Before:
@@ -65,6 +66,7 @@ def read(work: Path) -> Records:
         artifacts=_by_build(folder, "artifact.json"),
         baselines=_baselines(folder),
         flips=_by_build(folder, "heard.json"),
+        curves=_curves(folder),
         drift=tuple(_json(folder / "drift.json", [])),
     )
 
@@ -93,6 +95,14 @@ def _baselines(folder: Path) -> dict[str, Baseline]:
 def _by_build(folder: Path, name: str) -> dict[str, Any]:
     found = sorted(folder.glob(f"*/*/*/{name}"))
     return {path.parent.relative_to(folder).as_posix(): _json(path, {}) for path in found}
+
+
+def _curves(folder: Path) -> dict[str, dict[str, Any]]:
+    """By build what each kind of speech showed."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*/*/*/det-*.json")):
+        found.setdefault(path.parent.relative_to(folder).as_posix(), {}).update(_json(path, {}))
+    return found
 
 
 def _row(line: str) -> Row | None:

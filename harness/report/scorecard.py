@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from harness.report import beside, markup, since
+from harness.report import beside, det, markup, since
 from harness.report.conclusion import GRAVEST_FIRST, Conclusion, conclude, from_cache, sources, used
 from harness.report.records import Records, heatmaps
 from harness.row import Before, Row
@@ -67,6 +67,10 @@ def _build(conclusion: Conclusion, picture: bytes | None, records: Records) -> s
     if picture:
         text += f"<p>{markup.image(picture, f'accuracy drop by accent and condition, {conclusion.title}')}</p>"
     name = f"{conclusion.candidate}/{conclusion.build}"
+    if curves := records.curves.get(name):
+        picture = det.plot(curves, f"{conclusion.title}: words missed against false accepts")
+        text += f"<p>{markup.image(picture, f'detection error tradeoff, {conclusion.title}')}</p>"
+        text += markup.table(det.HEAD, det.lines(curves))
     heard = records.flips.get(name, {})
     audio = {each["file"]: records.audio(name, each["file"]) for each in heard.get("heard", ())}
     text += since.flips(heard, {file: data for file, data in audio.items() if data})

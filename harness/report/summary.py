@@ -40,7 +40,7 @@ NARROWEST = 80
 MOST_LINES = 40  # lines of what does not pass, for one build; the rest is counted and in the report
 COLUMNS = ("value", "limit", "interval", "n", "evidence")
 WIDTHS = (8, 15, 16, 6, 8)
-GATE = 12  # columns of the gate's name
+GATE = 18  # columns of the gate's name
 VERDICT = 2 + max(len(outcome) for outcome in Outcome)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,7 @@ from harness.recipe import Recipe
 from harness.targets.told import DeviceMemory, OwnTime
 
 Logits = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]  # (steps,)
 Features = npt.NDArray[np.float32]
 Progress = Callable[[str], None]
 Infer = Callable[[Features], Logits]  # (frames, bins) to (labels,)
@@ -124,6 +125,7 @@ class Artifact:
     sizes: Sizes
     evidence: Evidence  # of what its outputs will be
     tools: dict[str, str] = field(default_factory=dict)  # name to version
+    states: dict[str, str] = field(default_factory=dict)  # of a streaming step: input to output, as in model.toml
 
     def record(self) -> dict[str, Any]:
         """A JSON-able description: everything but the file's place on this machine."""
@@ -136,6 +138,7 @@ class Artifact:
             "sizes": asdict(self.sizes),
             "evidence": self.evidence.value,
             "tools": self.tools,
+            "states": self.states,
         }
 
 
@@ -181,6 +184,25 @@ class Board(ABC):
 
         ``features`` is ``(n, frames, bins)``; returns ``(n, labels)`` float32, dequantized.
         """
+
+    def features(self, frontend: FrontEnd, audio: Audio) -> Features:
+        """What the board's own front end makes of ``audio`` ``(n, samples)``. Raises NotMeasured where it has none."""
+        del frontend, audio
+        raise NotMeasured(
+            f"front end: not measured: needs a board with a front end of its own, which {self.name} is not; or record "
+            "features on your device and name them as device_features in model.toml."
+        )
+
+    def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
+        """Scores of a streaming step, one for each of ``features`` ``(steps, frames, bins)`` in order.
+
+        Its state is cleared before each step that ``starts`` names. Raises Unsupported where the board keeps none.
+        """
+        del features, say, starts
+        raise Unsupported(
+            f"{artifact.candidate} on {artifact.recipe.id}: {self.name} runs single windows and passes no state on; "
+            "judge streaming on host or rk3588."
+        )
 
     def open(self, artifact: Artifact) -> Infer:
         """The loaded artifact as a function of one window, for timing single inferences.
@@ -289,6 +311,7 @@ class Target(ABC):
     runtimes: ClassVar[tuple[Literal["onnxruntime", "litert"] | None, ...]] = (
         None,
     )  # ways to run, the usual one first
+    streams: ClassVar[bool] = False  # whether it builds streaming steps, state and all
     precisions: ClassVar[frozenset[str]] = frozenset({"fp32", "fp16", "int8"})  # that it knows; check refuses the rest
 
     @abstractmethod

@@ -32,6 +32,7 @@ class Host(Target):
     name = "host"
     title = "this machine's CPU by onnxruntime or LiteRT"
     honours = frozenset({"activation_bits", "keep_float", "method", "runtime"})
+    streams = True
     runtimes = ("onnxruntime", "litert")
     precisions = frozenset({"fp32", "fp16", "int8", "int8-dynamic", "int8-weight-only"})
 
@@ -56,6 +57,8 @@ class Host(Target):
                 f"{candidate.name} {recipe.id}: this host's kernels widen fp16 to fp32, which tests nothing. "
                 'Use precision = "fp32" or "int8", or a target that computes in fp16 (rk3588).'
             )
+        if candidate.imported:
+            return
         if recipe.runtime == "litert" and candidate.tflite is None:
             raise Unsupported(
                 f"{candidate.name} {recipe.id}: runtime litert needs a float .tflite. "
@@ -69,16 +72,18 @@ class Host(Target):
         source = self._source(job)
         file = job.folder / f"model{source.suffix}"
         calibration = job.folder / "calibration.npy"
-        calibrated = job.recipe.calibrated
+        calibrated = job.recipe.calibrated and not job.candidate.imported
         if calibrated:
             np.save(calibration, job.calibration, allow_pickle=False)
-        elif job.recipe.precision == "fp32" or job.recipe.method == "qat":
+        elif job.recipe.precision == "fp32" or job.recipe.method == "qat" or job.candidate.imported:
             shutil.copyfile(source, file)
         request = {
             "source": str(source),
             "file": str(file),
             "recipe": job.recipe.model_dump(mode="json"),
             "calibration": str(calibration) if calibrated else None,
+            "states": job.candidate.states,
+            "imported": job.candidate.imported,
         }
         child = Child(Path(sys.executable), WORKER, f"{job.candidate.name} {job.recipe.id}", {}, LIMITS)
         made = run_child(child, request, job.folder)
@@ -95,6 +100,7 @@ class Host(Target):
             sizes=Sizes(**made["sizes"]),
             evidence=Evidence.HOST,
             tools=self.tools(job.recipe),
+            states=job.candidate.states,
         )
 
     def board(self, recipe: Recipe) -> Board:

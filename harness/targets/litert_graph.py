@@ -37,6 +37,11 @@ def read(model: Path, precision: str, kept: Collection[str] = ()) -> tuple[Place
     delegated = [op for op in own if taken.intersection(map(int, op["outputs"]))]
     if not own:
         raise ToolchainError(f"LiteRT lists no op for {model.name}: an empty placement proves nothing.")
+    silent = [
+        op for op in own if len(op["inputs"]) and not len(op["outputs"])
+    ]  # what assigns a variable makes no tensor to match by
+    if sum(op["op_name"] == DELEGATE and not len(op["outputs"]) for op in ops) == len(silent):
+        delegated += silent
     if len(delegated) != len(ops) - len(own):
         raise ToolchainError(
             f"{model.name}: {len(ops) - len(own)} delegate nodes for {len(delegated)} ops: this LiteRT "
@@ -89,8 +94,8 @@ def _dtypes(op: Detail) -> list[str]:
 
 def _node(op: Detail, tensors: dict[int, Detail], delegated: bool, wide: bool, kept: Collection[str]) -> Node:
     dtypes = _dtypes(op)
-    output = int(op["outputs"][0])
-    name = tensors[output]["name"] if output in tensors else ""
+    made = [int(i) for i in op["outputs"] if int(i) in tensors]
+    name = tensors[made[0]]["name"] if made else ""
     asked = wide and name in kept
     reasons = ["keep_float asks for float"] if asked else []
     if not delegated:
@@ -100,7 +105,7 @@ def _node(op: Detail, tensors: dict[int, Detail], delegated: bool, wide: bool, k
     return Node(
         name=name or f"{op['op_name']}:{op['index']}",
         op=op["op_name"],
-        dtype=next((n for n in dtypes if n.startswith("float")), dtypes[0]) if wide else dtypes[0],
+        dtype=next((n for n in dtypes if wide and n.startswith("float")), next(iter(dtypes), "none")),
         where="xnnpack" if delegated else "cpu-builtin",
         fallback=not delegated or (wide and not asked),
         reason="; ".join(reasons),

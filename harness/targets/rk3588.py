@@ -19,7 +19,7 @@ from harness.cache import digest, sources
 from harness.candidate import Candidate
 from harness.errors import ToolchainError, Unsupported
 from harness.onnxfile import Onnx, as_inputs, inspect
-from harness.quantize import mixed
+from harness.quantize import mixed, streamed
 from harness.recipe import Recipe
 from harness.targets import rknn_layers, rknn_table, toolchain
 from harness.targets.base import (
@@ -54,6 +54,7 @@ class Rk3588(Target):
     name = "rk3588"
     title = "Rockchip RK3588's NPU by rknn-toolkit2, on its simulator"
     honours = frozenset({"keep_float", "method", "op_target"})
+    streams = True
     precisions = frozenset({"fp32", "fp16", "int16", "int8"})
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -85,20 +86,19 @@ class Rk3588(Target):
             raise Unsupported(f"{subject}: w8a8 of rknn-toolkit2 is asymmetric; remove symmetric = true.")
         if recipe.precision == "int16" and recipe.calibration.algorithm != "minmax":
             raise Unsupported(f'{subject}: int16 of rknn-toolkit2 calibrates by minmax; set algorithm = "minmax".')
-        _check_opset(inspect(candidate.model), subject)
+        _check_opset(inspect(candidate.model, candidate.states), subject)
         mixed.chosen(recipe.keep_float, mixed.with_fused(candidate.model), subject)
         toolchain.needed(TOOLCHAIN)
 
     def build(self, job: Job) -> Artifact:
         """Compile into ``job.folder``, which then holds all that :class:`RknnSimulator` needs to build again."""
         subject = f"{job.candidate.name} {job.recipe.id}"
-        model = inspect(job.model)
+        model = inspect(job.model, job.candidate.states)
         _check_opset(model, subject)
         shutil.copyfile(job.model, job.folder / "model.onnx")
-        if job.recipe.calibrated:
-            _write_calibration(job, model, subject)
+        calibration = _write_calibration(job, model, subject) if job.recipe.calibrated else []
         kept = _kept(job, subject)
-        result = self._compile(job, kept, subject)
+        result = self._compile(job, kept, calibration, subject)
         job.say(f"{subject}: compiled in {result['build_s']:.1f} s")
         compiled = rknn_table.read_log(job.folder / "stdout.log", subject)
         file = job.folder / "model.rknn"
@@ -113,6 +113,7 @@ class Rk3588(Target):
             sizes=Sizes(file.stat().st_size, compiled.weights, compiled.internal),
             evidence=Evidence.EMULATOR,
             tools=self.tools(job.recipe),
+            states=job.candidate.states,
         )
 
     def board(self, recipe: Recipe) -> Board:
@@ -129,20 +130,26 @@ class Rk3588(Target):
         subject = f"{job.candidate.name} {job.recipe.id}"
         model = inspect(job.model)
         shutil.copyfile(job.model, job.folder / "model.onnx")
-        _write_calibration(job, model, subject)
+        calibration = _write_calibration(job, model, subject)
         np.save(job.folder / "analyse.npy", as_inputs(windows, model), allow_pickle=False)
-        answer = self._compile(job, _kept(job, subject), subject, {"export": None, "analyse": "analyse.npy"})
+        more = {"export": None, "analyse": "analyse.npy"}
+        answer = self._compile(job, _kept(job, subject), calibration, subject, more)
         texts = [rknn_layers.read(job.folder / f"analysis-{i}.txt", subject) for i in range(len(windows))]
         return rknn_layers.errors(list(zip(texts, answer["norms"], strict=True)))
 
     def _compile(
-        self, job: Job, kept: dict[str, list[str]], subject: str, more: Mapping[str, Any] = MappingProxyType({})
+        self,
+        job: Job,
+        kept: dict[str, list[str]],
+        calibration: list[str],
+        subject: str,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         try:
             return toolchain.run_worker(
                 toolchain.needed(TOOLCHAIN),
                 WORKER,
-                {**self._request(job.recipe, kept), **more},
+                {**self._request(job.recipe, kept, calibration), **more},
                 job.folder,
                 subject=subject,
                 environment=ENVIRONMENT,
@@ -151,10 +158,10 @@ class Rk3588(Target):
             remedies = [remedy for sign, remedy in REMEDIES.items() if sign in str(error)]
             raise ToolchainError(" ".join([str(error), *remedies])) from error
 
-    def _request(self, recipe: Recipe, kept: dict[str, list[str]]) -> dict[str, Any]:
+    def _request(self, recipe: Recipe, kept: dict[str, list[str]], calibration: list[str]) -> dict[str, Any]:
         return {
             "model": "model.onnx",
-            "calibration": "calibration.npy",
+            "calibration": calibration,
             "export": "model.rknn",
             "quantize": recipe.calibrated,  # a model in QDQ form, from training, is taken as it is
             "integers": _integers(recipe),
@@ -190,10 +197,14 @@ def _check_opset(model: Onnx, subject: str) -> None:
         )
 
 
-def _write_calibration(job: Job, model: Onnx, subject: str) -> None:
+def _write_calibration(job: Job, model: Onnx, subject: str) -> list[str]:
+    """One array a model input, in the model's order: the names of their files."""
     if not len(job.calibration):
         raise ToolchainError(
             f"{subject}: {job.recipe.precision} needs calibration clips and got none; see [recipe.calibration]."
         )
-    samples = as_inputs(job.calibration, model)
-    np.save(job.folder / "calibration.npy", samples, allow_pickle=False)
+    heard = streamed.stacked(job.model, model, job.calibration)
+    names = [f"calibration-{place}.npy" for place in range(len(heard))]
+    for name, samples in zip(names, heard.values(), strict=True):
+        np.save(job.folder / name, samples, allow_pickle=False)
+    return names

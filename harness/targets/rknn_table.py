@@ -25,6 +25,7 @@ UNIT = {"B": 1, "KB": 1 << 10, "MB": 1 << 20}
 FLOATS = ("FLOAT", "BFLOAT", "DOUBLE")
 CONVERSION = "exDataConvert"
 REPEATED = re.compile(r"#\d+$")
+NAMELESS = "(the compiler's own)"
 ATTENTION = "_2sdpa"  # behind the name of an exSDPAttention row: two MatMuls and the Softmax between
 BOUNDARY = ("InputOperator", "OutputOperator")
 
@@ -117,6 +118,8 @@ def _layers(table: list[str]) -> Iterator[Layer]:
         # A name may hold spaces, which is told apart only where it stands last.
         splits = len(columns) - 1 if columns[-1] == "FullName" else -1
         cells = line.split(maxsplit=splits)
+        if columns[-1] == "FullName" and len(cells) == len(columns) - 1 and cells[-1].isdigit():
+            cells.append(NAMELESS)  # a conversion of the compiler's own
         if len(cells) != len(columns):
             raise ValueError(f"row {number} has {len(cells)} cells for {len(columns)} columns")
         row = dict(zip(columns, cells, strict=True))

@@ -113,6 +113,14 @@ def test_turns_find_the_slower(
     assert len(taken.warmups) == 2
 
 
+def test_features_are_those_of_the_same_front_end_here(board: RemoteBoard) -> None:
+    front = FrontEnd()
+    audio = (np.random.default_rng(0).standard_normal((3, front.samples)) * 1000).astype(np.int16)
+    np.testing.assert_array_equal(board.features(front, audio), front.batch(audio))
+    fewer = board.features(front.model_copy(update={"mel_bins": 32}), audio)
+    assert fewer.shape == (3, front.frames, 32)
+
+
 def test_memory_is_weighed_over_there(board: RemoteBoard, tiny: Artifact, features: Features) -> None:
     there, here = board.rss(tiny, features[0]), LocalBoard().rss(tiny, features[0])
     assert there == pytest.approx(here, rel=0.3)

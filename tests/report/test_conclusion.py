@@ -100,3 +100,12 @@ def test_cache_line_leaves_out_what_nobody_asked_for() -> None:
     told = from_cache({"outputs": (2, 3), "rooms": (0, 0), "artifacts": (0, 2)})
     assert told == "from cache: 0 of 2 artifacts, 2 of 3 outputs"
     assert from_cache({}) == ""
+
+
+@pytest.mark.parametrize("gate", ["frr", "false accepts", "reset", "placement"])
+def test_a_wake_word_may_not_ship_without_its_own_gates(gate: str) -> None:
+    rows = [row(each, "overall") for each in ("frr", "false accepts", "reset", "placement")]
+    (conclusion,) = conclude(rows)
+    assert "Not run" not in conclusion.reason
+    (conclusion,) = conclude([each for each in rows if each.gate != gate])
+    assert conclusion.reason.endswith(f"Not run: {gate}")

@@ -26,8 +26,8 @@ def build(request: dict[str, Any], _: Path) -> dict[str, Any]:
     if request["calibration"] is not None:
         calibration = np.load(request["calibration"], allow_pickle=False)
         quantize = ptq.quantize_tflite if litert else ptq.quantize_onnx
-        quantize(source, file, calibration, recipe)
-    elif recipe.precision != "fp32" and recipe.method != "qat":
+        quantize(source, file, calibration, recipe, states=request["states"])
+    elif recipe.precision != "fp32" and recipe.method != "qat" and not request["imported"]:
         (ptq.quantize_tflite_weights if litert else ptq.quantize_onnx_dynamic)(source, file, recipe)
     named = ptq.kept_ops(source, recipe) if litert else ptq.kept_nodes(source, recipe)
     if litert:

@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def build(request: dict[str, Any], folder: Path) -> Any:
         check(rknn.config(**options), "config")
         check(rknn.hybrid_quantization_step2(*config), "hybrid_quantization_step2")
         return rknn
-    dataset = write_dataset(folder / request["calibration"]) if request["quantize"] else None
+    dataset = write_dataset(folder, request["calibration"]) if request["quantize"] else None
     check(rknn.build(do_quantization=request["quantize"], dataset=dataset), "build")
     return rknn
 
@@ -72,7 +73,7 @@ def build(request: dict[str, Any], folder: Path) -> Any:
 def first_step(rknn: Any, request: dict[str, Any], folder: Path) -> tuple[str, str, str]:
     """Calibrate, and tell the toolkit in its own file which tensors it leaves in float16."""
     check(
-        rknn.hybrid_quantization_step1(dataset=write_dataset(folder / request["calibration"])),
+        rknn.hybrid_quantization_step1(dataset=write_dataset(folder, request["calibration"])),
         "hybrid_quantization_step1",
     )
     stem = Path(request["model"]).stem
@@ -92,30 +93,43 @@ def first_step(rknn: Any, request: dict[str, Any], folder: Path) -> tuple[str, s
     return f"{stem}.model", f"{stem}.data", str(told)
 
 
-def write_dataset(calibration: Path) -> str:
-    """One 4-D NCHW file a sample in the working folder, and the list of them that the toolkit reads."""
-    samples = np.load(calibration, allow_pickle=False)
+def write_dataset(folder: Path, calibration: Sequence[str]) -> str:
+    """One NCHW file a sample and input in the working folder, and the list of them that the toolkit reads.
+
+    ``calibration`` names one array a model input, in the model's order.
+    """
     lines = []
-    for index, sample in enumerate(samples):
-        name = f"calibration-{index:05d}.npy"
-        np.save(name, sample[None])
-        lines.append(name + "\n")
+    inputs = [np.load(folder / name, allow_pickle=False) for name in calibration]
+    for index, samples in enumerate(zip(*inputs, strict=True)):
+        names = [f"calibration-{index:05d}-{place}.npy" for place in range(len(samples))]
+        for name, sample in zip(names, samples, strict=True):
+            np.save(name, sample[None])
+        lines.append(" ".join(names) + "\n")
     Path("dataset.txt").write_text("".join(lines))
     return "dataset.txt"
 
 
-def simulate(rknn: Any, inputs: Path, output: Path) -> None:
-    """Logits of every window. init_runtime without a target is the simulator."""
+def simulate(rknn: Any, request: dict[str, Any], folder: Path) -> None:
+    """Outputs of every window, in order; states go from one to the next, and are cleared where a stream starts.
+
+    init_runtime without a target is the simulator.
+    """
     check(rknn.init_runtime(), "init_runtime")
-    windows = np.load(inputs, mmap_mode="r", allow_pickle=False)
-    rows = []
+    windows = np.load(folder / request["inputs"], mmap_mode="r", allow_pickle=False)
+    starts, rows = set(request["starts"]), []
+    silence = [np.zeros(shape, np.float32) for shape in request["states"]]
+    state = silence
+    # 4-D calibration files are NCHW but inference() takes NHWC unless told otherwise; others it leaves alone.
+    layouts = ["nchw"] * (1 + len(silence))
     for index in range(len(windows)):
-        # 4-D calibration files are NCHW but inference() takes NHWC unless told otherwise.
-        answer = rknn.inference(inputs=[np.array(windows[index : index + 1])], data_format=["nchw"])
-        if not answer or answer[0] is None:
-            raise RefusedError(f"inference returned {answer!r} on window {index}")
+        if index in starts:
+            state = silence
+        answer = rknn.inference(inputs=[np.array(windows[index : index + 1]), *state], data_format=layouts)
+        if not answer or len(answer) != 1 + len(silence) or any(each is None for each in answer):
+            raise RefusedError(f"inference returned {answer!r:.200} on window {index}")
         rows.append(np.asarray(answer[0], dtype=np.float32).reshape(-1))
-    np.save(output, np.stack(rows))
+        state = [np.asarray(each, np.float32).reshape(old.shape) for each, old in zip(answer[1:], silence, strict=True)]
+    np.save(folder / request["outputs"], np.stack(rows))
 
 
 def analyse(rknn: Any, inputs: Path, folder: Path) -> list[dict[str, float]]:
@@ -149,7 +163,7 @@ def main(folder: Path) -> None:
             result["norms"] = analyse(rknn, folder / request["analyse"], folder)
         if request.get("inputs"):
             started = time.monotonic()
-            simulate(rknn, folder / request["inputs"], folder / request["outputs"])
+            simulate(rknn, request, folder)
             result["simulate_s"] = time.monotonic() - started
     except RefusedError as error:
         result = {"ok": False, "error": str(error)}

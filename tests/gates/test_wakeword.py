@@ -1,0 +1,121 @@
+"""Rows of a wake word: exact bounds decide, and a wrong counter or manifest is named, not blamed on the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.audio.truth import Truth
+from harness.gates import wakeword as gates
+from harness.report import det
+from harness.row import Row
+from harness.score.slices import Slice
+from harness.score.wakeword import Listening, Trace
+from harness.verdict import Outcome
+from tests.gates.conftest import MakeBuild
+
+STEP_S = 0.02
+OVERALL = Slice("overall", "overall")
+LIMITS = """
+wakeword.frr.overall = 20.0
+wakeword.false_accepts_per_hour = 2.0
+wakeword.delay_ms = { p50 = 300, p95 = 600 }
+"""
+
+
+def heard(hours: float = 3.0, words: int = 150, missed: int = 0, false: int = 0, *, real: bool = False) -> Trace:
+    """Every word bursts for 0.2 s from its end on, but the first ``missed``; ``false`` bursts come between words."""
+    seconds = hours * 3600
+    gap = seconds / words
+    scores = np.zeros(round(seconds / STEP_S), np.float32)
+    truth = []
+    for index in range(words):
+        start = index * gap + 5
+        truth.append(Truth("hey", start, start + 0.5, real, f"s{index % 30}", "en", "quiet", f"clip-{index}"))
+        truth.append(Truth("other", start + 4, start + 4.5, real, f"s{index % 30}", "en", "quiet", f"other-{index}"))
+        truth.append(Truth("third", start + 6, start + 6.5, real, f"s{index % 30}", "en", "quiet", f"third-{index}"))
+        if index >= missed:
+            _burst(scores, start + 0.5 + 0.001 * index)
+        if index < false:
+            _burst(scores, start + 9)
+    return Trace(scores, STEP_S, seconds, tuple(truth), "hey", real, STEP_S)
+
+
+def _burst(scores: np.ndarray, start: float) -> None:
+    scores[round(start / STEP_S) : round(start / STEP_S) + 10] = 1
+
+
+def judged(build: MakeBuild, trace: Trace, refractory_s: float = 1.0, limits: str = LIMITS) -> dict[str, Row]:
+    listening = Listening((trace,), refractory_s)
+    rows = gates.judge(build(limits), listening, listening.at(0.5), [OVERALL])
+    return {f"{row.gate} {row.slice}": row for row in rows}
+
+
+def test_a_healthy_wake_word_passes_and_tells_hours_words_and_bounds(build: MakeBuild) -> None:
+    rows = judged(build, heard())
+    assert {row.outcome for row in rows.values()} == {Outcome.PASS}
+    frr = rows["frr synthetic overall"].detail
+    assert "0 in 2.9" in frr
+    assert "n=150 words of 150 clips, 30 speakers" in frr
+    assert "0 false accepts in 2.9" in rows["false accepts synthetic overall"].detail
+    assert rows["delay synthetic p95"].n == 150
+
+
+@pytest.mark.parametrize(("false", "expected"), [(1, Outcome.PASS), (5, Outcome.INCONCLUSIVE), (40, Outcome.FAIL)])
+def test_the_poisson_bound_decides_on_false_accepts(build: MakeBuild, false: int, expected: Outcome) -> None:
+    row = judged(build, heard(false=false))["false accepts synthetic overall"]
+    assert (row.outcome, row.n) == (expected, false)
+    assert ("more hours" in row.detail) == (expected is Outcome.INCONCLUSIVE)
+
+
+def test_missed_words_fail_and_few_of_them_do_not_decide(build: MakeBuild) -> None:
+    assert judged(build, heard(missed=75))["frr synthetic overall"].outcome is Outcome.FAIL
+    assert judged(build, heard(missed=28))["frr synthetic overall"].outcome is Outcome.INCONCLUSIVE
+
+
+def test_late_detections_fail_and_few_words_have_no_p95(build: MakeBuild) -> None:
+    slow = judged(build, heard(), limits="wakeword.delay_ms = { p50 = 50, p95 = 80 }")
+    assert slow["delay synthetic p50"].outcome is Outcome.FAIL
+    few = judged(build, heard(words=100))["delay synthetic p95"]
+    assert (few.outcome, few.value) == (Outcome.INCONCLUSIVE, None)
+
+
+def test_a_dropped_refractory_period_is_red_and_named(build: MakeBuild) -> None:
+    """Seeded fault: every frame of a burst counts; the model is as good as before."""
+    healthy, faulty = judged(build, heard(false=2)), judged(build, heard(false=2), refractory_s=1e-3)
+    assert (healthy["false accepts synthetic overall"].n, faulty["false accepts synthetic overall"].n) == (2, 20)
+    row = faulty["refractory synthetic overall"]
+    assert row.outcome is Outcome.FAIL
+    assert "refractory period was dropped" in row.detail
+    assert healthy["refractory synthetic overall"].outcome is Outcome.PASS
+
+
+def test_labels_shifted_by_one_are_red_and_named(build: MakeBuild) -> None:
+    """Seeded fault: the manifest's labels stand one row too low."""
+    trace = heard()
+    labels = [event.label for event in trace.truth]
+    wrong = (replace(event, label=name) for event, name in zip(trace.truth, labels[-1:] + labels[:-1], strict=True))
+    rows = judged(build, replace(trace, truth=tuple(wrong)))
+    assert rows["frr synthetic overall"].outcome is Outcome.FAIL
+    row = rows["labels synthetic overall"]
+    assert row.outcome is Outcome.FAIL
+    assert "labels of synthetic are shifted by one" in row.detail
+    assert "not the model" in row.detail
+
+
+def test_rows_say_whether_they_are_of_recordings(build: MakeBuild) -> None:
+    assert {name.split()[-2] for name in judged(build, heard(real=True))} == {"recordings"}
+
+
+def test_the_tradeoff_keeps_recordings_and_synthetic_speech_apart_and_is_drawn() -> None:
+    listenings = [Listening((heard(missed=15, false=6, real=real),), 1.0) for real in (True, False)]
+    curves = {listening.kind: listening.tradeoff(listening.at(0.5)) for listening in listenings}
+    assert set(curves) == {"recordings", "synthetic"}
+    assert curves["recordings"]["words"] == 150
+    assert curves["recordings"]["point"] == [pytest.approx(2.04, abs=0.01), 10.0]
+    picture = det.plot(curves, "tiny")
+    assert picture.startswith(b"\x89PNG")
+    assert picture == det.plot(curves, "tiny")
+    assert [line[0] for line in det.lines(curves)] == ["recordings", "synthetic"]
