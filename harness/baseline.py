@@ -144,7 +144,7 @@ def text(baseline: Baseline) -> str:
 
 def decided_wrong(comparison: Comparison, clips: Sequence[Clip], labels: Sequence[str]) -> Wrong:
     """Every rendering the tested outputs decide wrong, by clip and condition."""
-    tested = comparison.after
+    tested = comparison.after()
     found: Wrong = {}
     for i in np.flatnonzero(tested != comparison.truth):
         label = labels[tested[i]] if tested[i] >= 0 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.budgets import Floor, Since
+from harness.budgets import Budgets, Floor, Since
 from harness.gates.base import Build
 from harness.interval import Estimate
 from harness.row import Row
@@ -33,10 +33,14 @@ UNITS = {
 Measure = Callable[[Slice, float], Estimate]  # of a slice, at a confidence, in the metric's unit
 
 
-def limits(build: Build, metric: str) -> Since:
-    budgets = build.candidate.budgets(build.recipe)
+def limits_of(budgets: Budgets, metric: str) -> Since:
+    """The limits of one metric by slice."""
     found: Since = getattr(budgets.command if metric in COMMAND else budgets, metric)
     return found
+
+
+def limits(build: Build, metric: str) -> Since:
+    return limits_of(build.candidate.budgets(build.recipe), metric)
 
 
 def judge(build: Build, comparison: Comparison, metric: str, parts: Sequence[Slice]) -> dict[str, Row]:

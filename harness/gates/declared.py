@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.gates import frontend
-from harness.gates.accuracy import gate_name
+from harness.gates.accuracy import COMMAND, gate_name, limits_of
 from harness.gates.artifact import DEVICE
 from harness.gates.latency import QUANTILES
 from harness.recipe import Recipe
@@ -47,8 +47,10 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
     budgets = candidate.budgets(recipe)
     found = {("sanity", "overall"), ("placement", "fallback")}
     metrics = ("drop", "flips", "sqnr", *(SINCE if released else ()))
+    if candidate.task == "command":
+        metrics = (*metrics, *COMMAND)
     for metric in metrics:
-        limits = getattr(budgets, metric)
+        limits = limits_of(budgets, metric)
         found |= {(gate_name(metric), part.id) for part in margins if limits.limit(part.id, part.kind) is not None}
     for what, budget in (("inference", budgets.latency_ms), ("end to end", budgets.end_to_end_ms)):
         found |= {("latency", f"{what} {name}") for name in QUANTILES if getattr(budget, name) is not None}

@@ -12,7 +12,7 @@ import pytest
 from harness.budgets import Budgets, LatencyBudget
 from harness.candidate import Candidate
 from harness.errors import Unsupported
-from harness.gates.accuracy import COMMAND
+from harness.gates.accuracy import COMMAND, limits_of
 from harness.gates.declared import SIZES, limited
 from harness.plugin.house import House
 from harness.plugin.workers import group
@@ -125,7 +125,7 @@ def _limited(budgets: Budgets, gate: str | None) -> bool:
 def _rows(house: House, candidate: Candidate, recipe: Recipe, gate: str | None) -> Iterator[tuple[str]]:
     budgets = candidate.budgets(recipe)
     if gate in ("drop", "flips", "sqnr", "regression", "drift", *COMMAND):
-        limits = getattr(budgets.command if gate in COMMAND else budgets, gate)
+        limits = limits_of(budgets, gate)
         parts = house.slices(candidate)
         if isinstance(parts, Unsupported):
             yield (NO_SLICE,)

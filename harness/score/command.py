@@ -15,12 +15,12 @@ import numpy.typing as npt
 from harness.audio.corpus import Clip
 from harness.interval import Estimate, Values, share
 from harness.score.ctc import Decoder, best_tokens
-from harness.score.keyword import Comparison, Decisions, Logits
+from harness.score.keyword import EVERY, Comparison, Decisions, Logits, Mask
 from harness.score.slices import Slice
 from harness.score.words import Counts, letter_errors, word_errors
 
 ANY = (-np.inf, np.inf)  # more words may be put in than were said
-MISREAD = 0.5  # letters wrong from which on another reading of the tokens is tried
+MISREAD = 0.15  # letters wrong from which on other readings of the tokens are tried
 BETTER = 0.5  # of the letters wrong: what another reading must leave at most to be believed
 
 
@@ -45,18 +45,16 @@ class CommandComparison(Comparison):
     float_says: Decoded
     build_says: Decoded
 
-    @property
-    def before(self) -> Decisions:
-        return self.float_says.command
+    def before(self, mask: Mask | slice = EVERY) -> Decisions:
+        return self.float_says.command[mask]
 
-    @property
-    def after(self) -> Decisions:
-        return self.build_says.command
+    def after(self, mask: Mask | slice = EVERY) -> Decisions:
+        return self.build_says.command[mask]
 
     def gap(self, rendering: int) -> float:
         """Nats by which the tested outputs prefer their sentence to golden's."""
         scores = np.maximum(self.build_says.scores[rendering], np.finfo(np.float64).min)
-        return float(scores[self.after[rendering]] - scores[self.before[rendering]])
+        return float(scores[self.after()[rendering]] - scores[self.before()[rendering]])
 
     def wer(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Word error rate of the tested outputs, spelled letter by letter."""

@@ -29,7 +29,7 @@ class Flip:
 
 def flips(comparison: Comparison, clips: Sequence[Clip], labels: Sequence[str]) -> list[Flip]:
     """Every changed decision: those that lost a right one first, then by how sure the build is of its own."""
-    before, after = comparison.before, comparison.after
+    before, after = comparison.before(), comparison.after()
     found = []
     for i in np.flatnonzero((before != after) & (before >= 0)):
         clip = clips[comparison.clip[i]]

@@ -17,6 +17,7 @@ Mask = npt.NDArray[np.bool_]
 Decisions = npt.NDArray[np.intp]
 
 SQNR_CEILING = 140.0  # dB; float32 arithmetic ends there, so identical outputs are not infinite
+EVERY = slice(None)  # rendering
 NO_DECISION = -1  # a rendering whose logits are not finite decides nothing and is never right
 
 
@@ -51,15 +52,13 @@ class Comparison:
     speaker: npt.NDArray[np.intp]
     clip: npt.NDArray[np.intp]
 
-    @property
-    def before(self) -> Decisions:
-        """What golden decides."""
-        return decisions(self.golden)
+    def before(self, mask: Mask | slice = EVERY) -> Decisions:
+        """What golden decides, on the renderings of ``mask``."""
+        return decisions(self.golden[mask])
 
-    @property
-    def after(self) -> Decisions:
-        """What the tested outputs decide."""
-        return decisions(self.tested)
+    def after(self, mask: Mask | slice = EVERY) -> Decisions:
+        """What the tested outputs decide, likewise."""
+        return decisions(self.tested[mask])
 
     @property
     def broken(self) -> Mask:
@@ -69,7 +68,7 @@ class Comparison:
     def gap(self, rendering: int) -> float:
         """Logits by which the tested outputs prefer their decision to golden's."""
         logits = self.tested[rendering]
-        return float(logits[self.after[rendering]] - logits[self.before[rendering]])
+        return float(logits[self.after()[rendering]] - logits[self.before()[rendering]])
 
     def where(self, part: Slice) -> Mask:
         mask = np.ones(len(self.truth), bool)
@@ -82,25 +81,25 @@ class Comparison:
     def drop(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings golden gets right less the share tested gets right: paired."""
         mask = self.where(part)
-        lost = self._right(self.before, mask) - self._right(self.after, mask)
+        lost = (self.before(mask) == self.truth[mask]) - self._right(mask)
         return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def lost(self, before: Mask, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings that were right ``before`` less the share tested gets right: paired."""
         mask = self.where(part)
-        lost = before[mask] - self._right(self.after, mask)
+        lost = before[mask] - self._right(mask)
         return self._share(lost, mask, confidence, seed, (-1.0, 1.0))
 
     def flips(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Share of renderings whose decision differs from golden's, right or wrong."""
         mask = self.where(part)
-        flipped = (self.before[mask] != self.after[mask]) | self.broken[mask]
+        flipped = (self.before(mask) != self.after(mask)) | self.broken[mask]
         return self._share(flipped.astype(np.float64), mask, confidence, seed)
 
     def accuracy(self, part: Slice, confidence: float, seed: int, *, keywords: bool) -> Estimate:
         """Share of the tested decisions that are right; of keyword clips alone: recall."""
         mask = self.where(part) & self.keyword if keywords else self.where(part)
-        return self._share(self._right(self.after, mask), mask, confidence, seed)
+        return self._share(self._right(mask), mask, confidence, seed)
 
     def sqnr(self, part: Slice, confidence: float, seed: int) -> Estimate:
         """Signal-to-quantization-noise ratio of the logits in dB, the mean over speakers.
@@ -139,13 +138,13 @@ class Comparison:
                 continue
             if len(np.unique(self.tested[mask], axis=0)) == 1:
                 faults.append(f"outputs are constant on {part}")
-            elif len(np.unique(self.after[mask])) == 1:
+            elif len(np.unique(self.after(mask))) == 1:
                 faults.append(f"every decision on {part} is the same")
         return faults
 
-    def _right(self, decided: Decisions, mask: Mask) -> Values:
+    def _right(self, mask: Mask) -> Values:
         """1 where a rendering of the mask is decided right, else 0."""
-        right: Values = (decided[mask] == self.truth[mask]).astype(np.float64)
+        right: Values = (self.after(mask) == self.truth[mask]).astype(np.float64)
         return right
 
     def _clips(self, mask: Mask) -> int:

@@ -65,7 +65,7 @@ def test_outputs_that_are_not_finite_are_named() -> None:
 
 def test_nothing_heard_is_no_decision() -> None:
     whole = table({0: ""}, own(reject=-2.0))
-    assert whole.after[0] == NO_DECISION
+    assert whole.after()[0] == NO_DECISION
     assert whole.flips(OVERALL, 0.95, 0).value == pytest.approx(1 / 48)
 
 
