@@ -122,7 +122,8 @@ class FrontEnd(BaseModel):
     def batch(self, audio: Audio) -> Features:
         """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
         asked, kind = self.model_dump(), audio.dtype.str
-        self._computer()  # raises here what no part could compute
+        if self.kind != "micro":
+            self._computer()  # raises here what no part could compute
         parts = (
             (asked, kind, audio.shape[1], np.ascontiguousarray(audio[first : first + pool.SIZE]).tobytes())
             for first in range(0, len(audio), pool.SIZE)
