@@ -481,7 +481,9 @@ def test_an_artifact_of_no_known_runtime_names_the_line_to_write(
 
 def test_no_cpu_passes_for_an_accelerator(board: RemoteBoard, models: dict[str, Path], features: Features) -> None:
     """ONNX Runtime would take the file of a target whose accelerator never sees it."""
-    with pytest.raises(Unsupported, match=r"known for \.onnx files of jetson"):
+    with pytest.raises(Unsupported, match=r"known for \.onnx files of htp"):
+        board.run(artifact(models["float.onnx"], "htp"), features, print)
+    with pytest.raises(Unsupported, match="tensorrt is not installed"):
         board.run(artifact(models["float.onnx"], "jetson"), features, print)
     with pytest.raises(ToolchainError, match="no part of it is compiled for the Edge TPU"):
         board.run(artifact(models["int8.tflite"], "edgetpu"), features, print)
