@@ -8,7 +8,7 @@ states that model.toml names.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -66,8 +66,8 @@ def inspect(path: Path, states: Mapping[str, str] = MappingProxyType({})) -> Onn
     except onnx.checker.ValidationError as error:
         raise CandidateError(f"{path} is not a valid ONNX model: {_first_line(error)}. {EXPORT}") from error
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = {value.name: value for value in model.graph.input if value.name not in weights}
-    outputs = {value.name: value for value in model.graph.output}
+    inputs = _named(path, "inputs", [value for value in model.graph.input if value.name not in weights])
+    outputs = _named(path, "outputs", model.graph.output)
     kept = tuple(_state(path, *pair, inputs, outputs) for pair in states.items())
     feed = _only(path, "input", list(inputs.values()))
     out = _only(path, "output", list(outputs.values()))
@@ -172,6 +172,15 @@ def _refuse_odd_names(path: Path, model: onnx.ModelProto) -> None:
         for name in (*names, *(value.name for value in values)):
             if not isinstance(name, str) or not name.isprintable():  # protobuf gives bytes for what is no UTF-8
                 raise CandidateError(f"{path}: the name {name[:40]!r} holds control characters. {EXPORT}")
+
+
+def _named(path: Path, what: str, values: Iterable[onnx.ValueInfoProto]) -> dict[str, onnx.ValueInfoProto]:
+    found: dict[str, onnx.ValueInfoProto] = {}
+    for value in values:
+        if value.name in found:
+            raise CandidateError(f"{path} has two {what} named {value.name!r}; each needs its own. {EXPORT}")
+        found[value.name] = value
+    return found
 
 
 def _only(path: Path, what: str, values: list[onnx.ValueInfoProto]) -> onnx.ValueInfoProto:

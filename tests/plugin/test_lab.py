@@ -89,7 +89,8 @@ def test_a_board_that_cannot_be_reached_is_infra_and_the_rest_is_judged(
 def test_a_lab_that_is_not_there_is_a_usage_error(gate: Gate, template: Path, tmp_path: Path) -> None:
     run = gate(template, f"--lab={tmp_path / 'lab.toml'}")
     assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert f"--lab {tmp_path / 'lab.toml'}: No such file" in run.output
+    assert f"{tmp_path / 'lab.toml'} cannot be read: No such file" in run.output
+    assert "docs/lab.md" in run.output
     assert "Traceback" not in run.output
 
 
