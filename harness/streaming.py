@@ -6,6 +6,7 @@ sequences, which has no state to lose.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,10 +172,26 @@ def averaged(said: Scores, steps: int) -> Scores:
 def listening(run: Run, candidate: Candidate, recipe: Recipe, name: str) -> tuple[Listening, Point]:
     """What the build said of one stream, and its events at the candidate's threshold."""
     one = head(candidate)
+    need_one_of_a_kind(run, candidate, recipe, named(candidate, name))
     heard = Listening((trace(run, candidate, recipe, named(candidate, name)),), one.refractory_s)
     point = heard.at(one.threshold)
     run.write(f"{candidate.name}/{recipe.id}/det-{name}", {heard.kind: heard.tradeoff(point)})
     return heard, point
+
+
+def need_one_of_a_kind(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> None:
+    """Raise CandidateError where a build hears two streams of one kind: their figures go by one name."""
+    real = run.stream(candidate, wanted).real
+    for other in streams_of(candidate, recipe):
+        if other.name == wanted.name:
+            continue
+        with suppress(Unsupported):  # its corpus is not here, so no figure is either
+            if run.stream(candidate, other).real == real:
+                kind = "recordings" if real else "synthetic speech"
+                raise CandidateError(
+                    f"{candidate.name}: builds for {recipe.target} hear two streams of {kind}, {wanted.name} and "
+                    f"{other.name}, whose figures could not be told apart; make one of them, or give each its targets."
+                )
 
 
 def named(candidate: Candidate, name: str) -> Stream:
