@@ -14,6 +14,7 @@ Before = Mapping[Key, "Row"]  # the figures of the last releases
 
 SINCE = ("regression", "drift")  # gates that compare with accepted releases
 # gates whose limit is a least, not a most
+SPEECH = ("recordings", "synthetic")  # what slices of streams begin with: the two never share a figure or a line
 AT_LEAST = frozenset({"sqnr", "recall", "score", "score sqnr", "float path", "success", "command accuracy"})
 
 
@@ -52,6 +53,12 @@ class Row:
     def key(self) -> Key:
         """What the figure is found again by in another run."""
         return self.candidate, self.build, self.gate, self.slice
+
+    @property
+    def speech(self) -> str:
+        """The kind of speech of a figure of streams; empty for every other."""
+        first = self.slice.partition(" ")[0]
+        return first if first in SPEECH else ""
 
     @property
     def build(self) -> str:

@@ -100,12 +100,12 @@ def conclude(rows: Iterable[Row]) -> list[Conclusion]:
 
 
 def passing(rows: Sequence[Row]) -> list[GateLine]:
-    """One line a gate (cells apart from margins) that has a passing slice."""
-    gates: dict[tuple[str, bool], list[Row]] = {}
+    """One line a gate (cells apart from margins, recordings from synthetic speech) that has a passing slice."""
+    gates: dict[tuple[str, bool, str], list[Row]] = {}
     for row in rows:
-        gates.setdefault((row.gate, row.screened), []).append(row)
+        gates.setdefault((row.gate, row.screened, row.speech), []).append(row)
     lines = []
-    for (gate, _), own in gates.items():
+    for (gate, _, _), own in gates.items():
         good = [row for row in own if row.outcome is Outcome.PASS]
         if good:
             lines.append(GateLine(gate, max(good, key=used), len(good), len(own)))

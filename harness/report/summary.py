@@ -41,6 +41,7 @@ MOST_LINES = 40  # lines of what does not pass, for one build; the rest is count
 COLUMNS = ("value", "limit", "interval", "n", "evidence")
 WIDTHS = (8, 15, 16, 6, 8)
 GATE = 18  # columns of the gate's name
+HOURLY = ("frr", "false accepts", "false activations", "success")  # figures that say little without their hours
 VERDICT = 2 + max(len(outcome) for outcome in Outcome)
 
 
@@ -108,6 +109,8 @@ def _show(console: Console, conclusion: Conclusion, before: Before, times: str) 
     for line in passing(conclusion.rows):
         part = f"{line.worst.slice} ({line.count})" if line.count else line.worst.slice
         _line(console, *_cells(line.worst, part, figures[id(line.worst)]), widths)
+        if line.gate in HOURLY:
+            console.print(Padding(Text(line.worst.detail), (0, 0, 0, GATE)))
     lacking = failing(conclusion.rows)
     for group in lacking[:MOST_LINES]:
         _line(console, *_cells(group.row, group.what, figures[id(group.row)]), widths)

@@ -98,3 +98,16 @@ def test_plan_names_what_cannot_be_decided() -> None:
     text = plan_table([good, few])
     assert "1 of 2 slices decidable" in text
     assert "cannot decide commands rk3588/w8a8 drop accent=ja: limit 3 but 20 clips of 1 speakers" in text
+
+
+def test_recordings_and_synthetic_speech_have_a_line_each_with_their_hours() -> None:
+    told = {
+        "recordings": "at 2.1 false accepts an hour in 1.92 h",
+        "synthetic": "at 1.4 false accepts an hour in 2.86 h",
+    }
+    rows = [replace(row("frr", f"{kind} overall", 6.0), detail=detail) for kind, detail in told.items()]
+    text = summary(rows, CACHE, 100, colour=False)
+    for kind, detail in told.items():
+        assert f"{kind} overall" in text
+        assert detail in text
+    assert "of 2 pass" not in text
