@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from zlib import crc32
 
@@ -38,13 +39,17 @@ def main() -> None:
 def rows_of(root: Path, word: Path) -> list[tuple[str, ...]]:
     """One row a recording of one word, each in its split."""
     files = {path.relative_to(root).with_suffix("").as_posix(): path for path in word.glob("*.flac")}
-    ids = sorted(files, key=lambda clip: (crc32(f"{SEED}/{clip}".encode()), clip))
+    ids = ordered(files)
     rows = []
     for rank, clip in enumerate(ids):
         label = word.name.replace("_", " ")
         path = files[clip].relative_to(root).as_posix()
         rows.append((clip, path, label, split_of(rank / len(ids)), sha256(clip, files[clip])))
     return rows
+
+
+def ordered(ids: Iterable[str]) -> list[str]:
+    return sorted(ids, key=lambda clip: (crc32(f"{SEED}/{clip}".encode()), clip))
 
 
 def split_of(share: float) -> str:

@@ -53,18 +53,22 @@ Labels = npt.NDArray[np.int64]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder that holds wakewords/; default as pytest's --data")
-    arguments = parser.parse_args()
-    toml = tomllib.loads((HERE / "model.toml").read_text(encoding="utf-8"))
+    train(HERE, parser.parse_args().data)
+
+
+def train(folder: Path, data: Path | None) -> None:
+    """Train the candidate in ``folder`` on the recordings its model.toml names, and write both files there."""
+    toml = tomllib.loads((folder / "model.toml").read_text(encoding="utf-8"))
     frontend, names = FrontEnd(**toml["frontend"]), toml["candidate"]["labels"]
-    corpus = load_corpus(toml["candidate"]["corpus"], HERE.parents[1], arguments.data)
-    train, held = corpus.split("train").clips, corpus.split("calibration").clips
+    corpus = load_corpus(toml["candidate"]["corpus"], folder.parents[1], data)
+    heard, held = corpus.split("train").clips, corpus.split("calibration").clips
     with ProcessPoolExecutor() as pool:
-        features = np.stack(list(pool.map(render_clip, train, [frontend] * len(train), chunksize=8)), axis=1)
-    network = learn(features, labels_of(train, names), len(names))
+        features = np.stack(list(pool.map(render_clip, heard, [frontend] * len(heard), chunksize=8)), axis=1)
+    network = learn(features, labels_of(heard, names), len(names))
     plain = frontend.batch(np.stack([fit(read_clip(clip, frontend.sample_rate), frontend.samples) for clip in held]))
     right = (decide(network, plain) == labels_of(held, names)).mean()
     print(f"{right:.1%} of {len(held)} calibration clips right")
-    export(network, frontend)
+    export(network, frontend, folder)
 
 
 def labels_of(clips: tuple[Clip, ...], names: list[str]) -> Labels:
@@ -151,12 +155,12 @@ def decide(network: CommandNet, features: Features) -> Labels:
         return np.asarray(network(torch.from_numpy(features)[:, None]).argmax(1))
 
 
-def export(network: CommandNet, frontend: FrontEnd) -> None:
+def export(network: CommandNet, frontend: FrontEnd, folder: Path) -> None:
     """Write both files, and refuse to leave two models that do not agree."""
     plain = folded(network)
     example = torch.randn(1, 1, frontend.frames, frontend.bins, generator=torch.Generator().manual_seed(SEED))
-    onnx_says = export_onnx(plain, example, HERE / "model.onnx")
-    tflite_says = export_tflite(plain, example, HERE / "model.tflite")
+    onnx_says = export_onnx(plain, example, folder / "model.onnx")
+    tflite_says = export_tflite(plain, example, folder / "model.tflite")
     difference = float(np.abs(onnx_says - tflite_says).max())
     print(f"model.onnx and model.tflite differ by at most {difference:.1e}")
     if difference > PARITY:
