@@ -125,6 +125,9 @@ class Stream(Strict):
     seed: int = 1
     targets: tuple[str, ...] = ()  # whose builds hear it; empty: all
 
+    def heard_by(self, target: str) -> bool:
+        return not self.targets or target in self.targets
+
 
 class ModelToml(Strict):
     candidate: Annotated[AnyHead, Field(discriminator="task")]
@@ -317,8 +320,25 @@ def _check(candidate: Candidate, path: Path) -> None:
             f"{path}: a wakeword candidate is judged on streams, and no other is: declare one [[stream]] or more, each "
             "of another name, as docs/streaming.md shows."
         )
+    _check_streams(candidate, path)
     for file in files:
         if not file.is_file():
             raise CandidateError(f"{path} names {file.name}, which is not in {candidate.folder}; export it there.")
         if file.stat().st_size > MAX_MODEL:
             raise CandidateError(f"{file} is larger than {MAX_MODEL >> 20} MiB; voice models for edge boards are not.")
+
+
+def _check_streams(candidate: Candidate, path: Path) -> None:
+    """A name that is nobody's would leave a stream unheard, and its figures unasked for."""
+    targets = tuple(dict.fromkeys(recipe.target for recipe in candidate.recipes))
+    for stream in candidate.streams:
+        for key, given, known in (
+            ("targets", stream.targets, targets),
+            ("word_from", stream.word_from, stream.corpora),
+        ):
+            strange = [name for name in given if name not in known]
+            if strange:
+                raise CandidateError(
+                    f"{path}: {key} of the stream {stream.name} names {strange[0]!r}{nearest(strange[0], known)}; it "
+                    f"can name {', '.join(known)}."
+                )

@@ -6,7 +6,6 @@ with the nearest known name, as in a model.toml.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from harness.budgets import LatencyBudget, overlaid
 from harness.candidate import Candidate, house_of
 from harness.errors import CandidateError, nearest
 from harness.recipe import Recipe
-from harness.strict import MAX_TOML, Strict, faults
+from harness.strict import Strict, faults, read_toml
 
 COMMAND_TASKS = ("command", "keyword")
 
@@ -70,6 +69,13 @@ class Said(Strict):
             if name not in known:
                 raise ValueError(f"no ambience is named {name!r}{nearest(name, known)}; there are {', '.join(known)}")
         return names
+
+    @field_validator("pause_s")
+    @classmethod
+    def _ascending(cls, pause: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= pause[0] <= pause[1]:
+            raise ValueError("the shortest pause, then the longest, in seconds")
+        return pause
 
     @property
     def places(self) -> list[Ambience]:
@@ -144,14 +150,11 @@ def find_pipelines(folders: Sequence[Path], candidates: Mapping[str, Candidate])
 
 def load(path: Path, house: Path, candidates: Mapping[str, Candidate]) -> Pipeline:
     """Read one pipeline.toml. Raises CandidateError with every fault of it."""
-    if path.stat().st_size > MAX_TOML:
-        raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a pipeline.toml holds no data.")
+    raw = read_toml(path, CandidateError)
     try:
-        parsed = PipelineToml.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        parsed = PipelineToml.model_validate(raw)
         for pair in parsed.build:
             PipelineBudgets.model_validate(overlaid(parsed.budgets, (pair.target, pair.id)))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CandidateError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
         raise CandidateError(f"{path}: {'; '.join(faults(error, MODELS))}.") from error
     head = parsed.pipeline

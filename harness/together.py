@@ -102,8 +102,8 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     windows = command.frontend.batch(_windows(pipeline, stream, fired))
     read = reader(run, command)
     texts = [read(output) for output in run.infer(command, other, windows)] if len(windows) else []
-    begins = fired - pipeline.head.before_s
-    return [Act(float(at), float(at + window_s), *said) for at, said in zip(begins, texts, strict=True)]
+    until = fired - pipeline.head.before_s + window_s
+    return [Act(float(at), float(end), *said) for at, end, said in zip(fired, until, texts, strict=True)]
 
 
 def _windows(pipeline: Pipeline, stream: streams.Stream, fired: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
@@ -138,9 +138,13 @@ def responses(run: Run, pipeline: Pipeline, pair: Couple) -> Responses:
             f"host only, so far; {boards[0].name} is reached one model at a time."
         )
     stream, found = stream_of(run, pipeline, pair), run.session(pipeline, pair)
-    acts = [each for each in found.utterances if each.act is not None]
+    # A window that ends before the command does has no result after it: no fast one.
+    acts = [each for each in found.utterances if each.act is not None and each.act.until_s >= each.said.end_s]
     if not acts:
-        raise NotMeasured(f"response of {pipeline.name} on {pair.id}: no utterance woke it, so nothing was timed.")
+        raise NotMeasured(
+            f"response of {pipeline.name} on {pair.id}: no utterance woke it and was heard to its end, so nothing was "
+            "timed."
+        )
     begins = [each.act.until_s - pipeline.command.frontend.window_s for each in acts if each.act]
     audio = stream.excerpts(begins, pipeline.command.frontend.samples)
     spent = _spent(run, pipeline, pair, audio)

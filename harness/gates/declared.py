@@ -29,6 +29,10 @@ def unjudged(
     judged = {(row.gate, row.slice) for row in rows}
     wanted = declared(candidate, recipe, margins, released=released) - judged
     missing = sorted(f"{gate} {part}" for gate, part in wanted if gate not in lacking)
+    # A build hears one stream of a kind at the most, so as many kinds have figures as it has streams.
+    streams = sum(stream.heard_by(recipe.target) for stream in candidate.streams)
+    if not lacking and len({row.speech for row in rows if row.speech}) < streams:
+        missing.append(f"figures of all of its {streams} streams")
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
     return f"no {', '.join(missing[:MOST_NAMED])}{more}" if missing else ""
 
@@ -45,7 +49,7 @@ def declared(candidate: Candidate, recipe: Recipe, margins: Sequence[Slice], *, 
     ``released`` tells whether the build has a baseline, without which nothing is compared with one.
     """
     budgets = candidate.budgets(recipe)
-    found = {("sanity", "overall"), ("placement", "fallback")}
+    found = {("reset" if candidate.task == "wakeword" else "sanity", "overall"), ("placement", "fallback")}
     metrics = ("drop", "flips", "sqnr", *(SINCE if released else ()))
     if candidate.task == "command":
         metrics = (*metrics, *COMMAND)

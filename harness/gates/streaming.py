@@ -19,6 +19,7 @@ from harness.streaming import Probe, Released
 from harness.targets.state_scales import StateScale
 from harness.verdict import Limit, Outcome, decide
 
+FEWEST = 6  # minutes: two in each third
 FLOAT_DB = 30.0  # of a float path in fp16: far above what int8 costs, far below what a lost state leaves
 
 
@@ -126,6 +127,8 @@ def _since_release(build: Build, released: Released, row: partial[Row]) -> Row:
 def drift(build: Build, pair: Pair) -> list[Row]:
     """SQNR of the scores over the stream, and by how much the error grows while it listens."""
     budgets = build.candidate.budgets(build.recipe)
+    if pair.hours * 60 < FEWEST:
+        return _short(build, pair)
     found, name, hours = pair.minutes, pair.stream, pair.hours
     rows = []
     if budgets.wakeword.score_sqnr is not None:
@@ -137,6 +140,21 @@ def drift(build: Build, pair: Pair) -> list[Row]:
         growth = found.growth(budgets.confidence, build.seed)
         rows.append(_row(build, "score drift", name, growth, Limit(budgets.wakeword.drift_db), found, hours))
     return rows
+
+
+def _short(build: Build, pair: Pair) -> list[Row]:
+    """Too few minutes to tell one third of them from another: no verdict on the state."""
+    budgets, name, count = build.candidate.budgets(build.recipe).wakeword, pair.stream, int(pair.hours * 60)
+    limits = {"score sqnr": budgets.score_sqnr, "score drift": budgets.drift_db}
+    detail = f"n={count} whole minutes of {name}, at least {FEWEST} are needed; lay a longer stream"
+    return [
+        build.row(
+            gate, name, value=None, unit="dB", limit=limit, low=None, high=None, n=count, clusters=None,
+            outcome=Outcome.INCONCLUSIVE, detail=detail,
+        )
+        for gate, limit in limits.items()
+        if limit is not None
+    ]  # fmt: skip
 
 
 def _row(build: Build, gate: str, name: str, figure: Estimate, limit: Limit, found: Minutes, hours: float) -> Row:

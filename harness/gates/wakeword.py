@@ -57,8 +57,10 @@ def false_accepts(build: Build, listening: Listening, point: Point) -> Row:
     # The exact test of "no more than the limit" fails where the lower bound lies beyond it: the same interval.
     outcome = decide(figure, Limit(limit), 0.0, budgets.confidence) if point.hours else Outcome.INCONCLUSIVE
     row = _row(build, listening, "false accepts", "overall", figure, limit, "per hour", outcome)
+    minutes, clips = listening.talk
     text = (
-        f"{point.false_accepts} false accepts in {point.hours:.2f} h of {listening.kind}, {figure.value:.2f} an hour "
+        f"{point.false_accepts} false accepts in {point.hours:.2f} h of {listening.kind} ({minutes:.0f} min of them "
+        f"speech, {clips} clips), {figure.value:.2f} an hour "
         f"[{figure.low:.2f}, {figure.high:.2f}], limit at most {limit:g} an hour, threshold {point.threshold:.4g}, "
         f"refractory period {listening.refractory_s:g} s"
     )

@@ -39,6 +39,12 @@ class Asked:
 
 def accept(records: Records, candidate: Candidate, run: Run, asked: Asked) -> Iterator[str]:
     """Write the baseline of each build, and say what changes. Raises BaselineError before the first is written."""
+    if candidate.task == "wakeword":
+        raise _refused(
+            candidate,
+            "releases are compared decision by decision, of which a wake word's scores have none",
+            "its golden scores tell what changed: pytest --golden=update -k golden",
+        )
     found = {each.build: each for each in conclude(records.rows) if each.candidate == candidate.name}
     builds = asked.builds or tuple(name for name in found if name != GOLDEN)
     _whole(records, candidate, found, builds)

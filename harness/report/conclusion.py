@@ -183,11 +183,20 @@ def _conclusion(candidate: str, build: str, rows: tuple[Row, ...]) -> Conclusion
     gates = {row.gate for row in rows}
     needed = PIPELINE if gates & set(PIPELINE) else STREAMED if gates & {"frr", "reset"} else NEEDED
     unasked = [gate for gate in needed if gate not in gates] if build != GOLDEN else []
+    unasked += _of_each_kind(rows) if needed is STREAMED else []
     if unasked and outcome is Outcome.PASS:
         reason += f". Not run: {', '.join(unasked)}"
     if lacks:
         reason += f"{'. ' if reason else ''}Not judged: {_first(lacks)}"
     return Conclusion(candidate, build, _word(outcome, build, bool(judged), bool(unasked)), outcome, reason, rows)
+
+
+def _of_each_kind(rows: Sequence[Row]) -> list[str]:
+    """What a wake word lacks on a kind of speech that it was judged on: misses there say nothing of accepts here."""
+    judged = {(row.gate, row.speech) for row in rows}
+    kinds = sorted({row.speech for row in rows if row.speech})
+    gates = [gate for gate in ("frr", "false accepts") if any(row.gate == gate for row in rows)]
+    return [f"{gate} of {kind}" for kind in kinds for gate in gates if (gate, kind) not in judged]
 
 
 def _word(outcome: Outcome, build: str, judged: bool, partly: bool) -> Word:

@@ -114,5 +114,8 @@ def lived(truth: Sequence[Truth], word: str, acts: Sequence[Act], seconds: float
         if own is not None:
             left.remove(own)
         utterances.append(Utterance(called, said, own))
-    covered = sum(called.end_s + late_s - called.start_s for called, _ in pairs)
+    # While a command is listened for, the trigger is deaf: nothing false can happen then.
+    covered = sum(
+        max(each.word.end_s + late_s, each.act.until_s if each.act else 0.0) - each.word.start_s for each in utterances
+    )
     return Session(tuple(utterances), tuple(left), max(0.0, seconds - covered) / 3600)

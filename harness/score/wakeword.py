@@ -25,6 +25,7 @@ Seconds = npt.NDArray[np.float64]
 LATE_S = 1.0  # after its end, a word's detection is no longer its own
 CURVE_POINTS = 64
 MOST_SHIFT = 1
+SLACK = 1e-6  # of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def detections(trace: Trace, threshold: float, refractory_s: float) -> Seconds:
     fired, index = [], 0
     while index < len(times):
         fired.append(times[index])
-        # Half a step of slack: the sums of times have no exact last bit.
-        index = max(index + 1, int(np.searchsorted(times, times[index] + refractory_s - trace.step_s / 2)))
+        # A little slack: the sums of times have no exact last bit.
+        index = max(index + 1, int(np.searchsorted(times, times[index] + refractory_s - SLACK * trace.step_s)))
     return np.array(fired, np.float64)
 
 
@@ -197,6 +198,12 @@ class Listening:
     def kind(self) -> str:
         """What is heard, as every table says it."""
         return "recordings" if self.traces[0].real else "synthetic"
+
+    @property
+    def talk(self) -> tuple[float, int]:
+        """Minutes of speech that is not the word, and of how many clips: the rest of the hours is noise."""
+        others = [event for each in self.traces for event in each.truth if event.label != each.word]
+        return sum(event.end_s - event.start_s for event in others) / 60, len({event.clip for event in others})
 
     def tradeoff(self, point: Point) -> dict[str, Any]:
         """The curve and the operating ``point``, ``[false accepts an hour, percent missed]``, as a record."""

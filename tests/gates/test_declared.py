@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from harness.candidate import load
 from harness.gates.declared import declared, unjudged
-from harness.row import Row
+from harness.row import SPEECH, Row
 from harness.score.slices import margins
 from harness.verdict import Outcome
 from tests.gates.conftest import MakeBuild
 from tests.report.rows import row
 from tests.score.tables import CONDITIONS
 
+HOUSE = Path(__file__).parents[2]
 MARGINS = margins({"de": "foreign", "sv": "foreign"}, (), CONDITIONS)
 BUDGETS = """
 drop = { overall = 1, accent = 4 }
@@ -62,3 +65,15 @@ def test_what_lacks_is_named_unless_its_gate_says_why(build: MakeBuild) -> None:
     )
     lack = replace(rows[0], gate="latency", slice="inference", value=None, outcome=Outcome.NOT_MEASURED)
     assert told(*quick, lack) == ""
+
+
+def test_a_wake_word_answers_for_every_stream_that_it_hears() -> None:
+    own = load(HOUSE / "models" / "computer", HOUSE)
+    int8 = own.recipe("host/int8")
+    asked = declared(own, int8, (), released=False)
+    assert ("reset", "overall") in asked
+    assert ("sanity", "overall") not in asked
+    rows = [row(gate, part) for gate, part in asked]
+    heard = [row("frr", f"{kind} overall") for kind in SPEECH]
+    assert unjudged([*rows, heard[0]], own, int8, (), released=False) == "no figures of all of its 2 streams"
+    assert unjudged([*rows, *heard], own, int8, (), released=False) == ""

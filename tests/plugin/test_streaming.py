@@ -14,7 +14,7 @@ LITTLE = """
 [[stream]]
 name = "talk"
 corpora = ["computer"]
-hours = 0.05
+hours = 0.15
 words = 12
 seed = 3
 

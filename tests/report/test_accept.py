@@ -161,3 +161,10 @@ def test_records_that_are_gone_are_named(candidate: Candidate, tmp_path: Path) -
     (tmp_path / "work" / "runs" / "latest" / "commands" / BUILD / "decisions.json").unlink()
     with pytest.raises(BaselineError, match=r"are incomplete .*decisions\.json"):
         list(accept(read(tmp_path / "work"), candidate, knowing(tmp_path / "work"), Asked()))
+
+
+def test_a_wake_word_has_golden_scores_and_no_baseline(candidate: Candidate, tmp_path: Path) -> None:
+    spoken = load(Path(__file__).parents[2] / "models" / "computer", candidate.house)
+    accepted(candidate, tmp_path / "work", GOOD)
+    with pytest.raises(BaselineError, match=r"no baseline of computer: .*golden scores tell what changed"):
+        list(accept(read(tmp_path / "work"), spoken, knowing(tmp_path / "work"), Asked()))
