@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from harness.cache import write_whole
 from harness.errors import GoldenError
 from harness.golden import MAX_FILE, place
 
@@ -40,13 +41,9 @@ class StreamGolden:
 
 
 def write(path: Path, golden: StreamGolden) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     told = {name: value for name, value in asdict(golden).items() if name != "scores"}
-    temporary = path.with_suffix(".part")
-    save_file(
-        {"scores": np.ascontiguousarray(golden.scores)}, temporary, {"provenance": json.dumps(told, sort_keys=True)}
-    )
-    temporary.replace(path)
+    scores = {"scores": np.ascontiguousarray(golden.scores)}
+    write_whole(path, save(scores, {"provenance": json.dumps(told, sort_keys=True)}))
 
 
 def read(path: Path) -> StreamGolden:

@@ -70,17 +70,17 @@ def streams_of(candidate: Candidate, recipe: Recipe) -> list[Stream]:
 
 def planned(run: Run, candidate: Candidate, wanted: Stream) -> streams.Stream:
     """The stream as planned from its corpora. Raises Unsupported where one is not here."""
-    spoken, lacks = [], []
+    spoken = []
     for name in wanted.corpora:
         try:
             corpus = load_corpus(name, candidate.house, run.data)
             require_audio(corpus, run.cache)
-            only = name in wanted.word_from
-            spoken += [each for each in laying.sources(corpus) if not only or each.clip.label == candidate.labels[0]]
-        except Unsupported as lack:
-            lacks.append(str(lack))
-    if lacks:  # without one of its corpora the same hours hold less speech: easier ones, that look the same
-        raise Unsupported(f"{candidate.name}: the stream {wanted.name} cannot be laid as declared. {lacks[0]}")
+        except Unsupported as lack:  # the same hours would hold less speech: easier ones, that look the same
+            raise Unsupported(
+                f"{candidate.name}: the stream {wanted.name} cannot be laid as declared. {lack}"
+            ) from lack
+        only = name in wanted.word_from
+        spoken += [each for each in laying.sources(corpus) if not only or each.clip.label == candidate.labels[0]]
     return laying.lay(
         candidate.labels[0],
         spoken,

@@ -10,7 +10,6 @@ says three sentences. A grammar is finite and small, so that every sentence of i
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -18,8 +17,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import CandidateError, nearest
+from harness.strict import faults, read_toml
 
-MAX_TOML = 256 * 1024
 MAX_SENTENCES = 20_000
 MAX_LETTERS = 200
 SLOT = re.compile(r"<([^<>]*)>")
@@ -73,12 +72,7 @@ def read_grammar(path: Path) -> Grammar:
     """The grammar of a TOML file. Raises CandidateError with its faults."""
     if not path.is_file():
         raise CandidateError(f"{path} is not there; write the sentences the model may hear, see docs/commands.md.")
-    if path.stat().st_size > MAX_TOML:
-        raise CandidateError(f"{path} is larger than {MAX_TOML // 1024} KiB; a grammar is patterns with slots.")
     try:
-        return Grammar.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CandidateError(f"{path} is not valid TOML: {error}.") from error
+        return Grammar.model_validate(read_toml(path, CandidateError))
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in error.errors())
-        raise CandidateError(f"{path}: {'; '.join(faults)}.") from error
+        raise CandidateError(f"{path}: {'; '.join(faults(error, (Grammar,)))}.") from error
