@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from harness.cache import digest, disk_error
 from harness.candidate import Candidate, inside
-from harness.errors import CandidateError, InfraError, ToolchainError, nearest
+from harness.errors import CandidateError, InfraError, ToolchainError, Unsupported, nearest
 from harness.onnxfile import inspect
 from harness.quantize import trained
 from harness.quantize.trained import Trained
@@ -31,7 +31,7 @@ from harness.targets.process import Limits
 
 TOOLCHAIN = "qat"
 WORKER = Path(toolchain.__file__).with_name("workers") / "qat_worker.py"
-EXPORTER = WORKER.with_name("qat_export.py")
+ROOMS = (WORKER.with_name("qat_export.py"), WORKER.with_name("qat_step.py"))
 LIMITS = Limits(seconds=12 * 3600, memory_mib=12288)
 SAID = "> "  # how the worker begins a line of progress
 MAX_CODE = 4 << 20  # bytes of Python beside a candidate
@@ -72,19 +72,25 @@ def code_of(candidate: Candidate) -> tuple[Training, Path]:
 def train(candidate: Candidate, recipe: Recipe, data: Path, work: Path, say: Progress) -> Trained:
     """Train and lay the files into the candidate's folder; ``work`` keeps checkpoints between runs.
 
-    Raises CandidateError for what the candidate or its data lacks, ToolchainError where training fails.
+    Raises CandidateError for what the candidate or its data lacks, Unsupported for what cannot be trained here,
+    ToolchainError where training fails.
     """
     training, code = code_of(candidate)
     manifest = inside(data, training.manifest)
     if not manifest.is_file():
         raise CandidateError(
-            f"{candidate.name}: {data} holds no {training.manifest}, so it is not its training data. That of the "
-            "shipped commands model is made by: voxgate corpus build training --out DIR"
+            f"{candidate.name}: {data} holds no {training.manifest}, so it is not its training data. Its README tells "
+            "how that is made; of the shipped commands model, by: voxgate corpus build training --out DIR"
+        )
+    if candidate.states and trained.scheme(recipe) == "symmetric":
+        raise Unsupported(
+            f"{candidate.name} {recipe.id}: a step is not trained for symmetric int8, which is TensorRT's, and jetson "
+            "takes no step; remove symmetric = true."
         )
     tools = toolchain.needed(TOOLCHAIN)
     request = _request(candidate, recipe, training, code, data)
     told = {"model": digest(candidate.model), "code": digest(*_python(candidate)), "data": digest(manifest)}
-    key = digest(request, told, toolchain.pins(TOOLCHAIN), WORKER, EXPORTER)
+    key = digest(request, told, toolchain.pins(TOOLCHAIN), WORKER, *ROOMS)
     folder = work / candidate.name / f"{trained.scheme(recipe)}-{key[:12]}"
     subject = f"{candidate.name}, {trained.scheme(recipe)} int8"
     with _alone(folder, subject), _heard(folder / "stdout.log", lambda line: say(f"{subject}: {line}")):
@@ -93,15 +99,16 @@ def train(candidate: Candidate, recipe: Recipe, data: Path, work: Path, say: Pro
 
 
 def _request(candidate: Candidate, recipe: Recipe, training: Training, code: Path, data: Path) -> dict[str, Any]:
-    model = inspect(candidate.model)
+    model = inspect(candidate.model, candidate.states)
     return {
         "code": str(code),
         "data": str(data.resolve()),
         "start": str(candidate.model),
         "labels": model.labels,
-        "input": model.input_name,
-        "output": model.output_name,
-        "shape": list(model.input_shape),
+        "inputs": [model.input_name, *(state.name for state in model.states)],
+        "outputs": [model.output_name, *(state.next for state in model.states)],
+        "shapes": [list(shape) for shape in (model.input_shape, *(state.shape for state in model.states))],
+        "states": candidate.states,
         "symmetric": trained.scheme(recipe) == "symmetric",
         "litert": candidate.tflite is not None,
         **_facts(training),

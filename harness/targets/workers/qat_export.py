@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from harness.targets.workers import qat_step
+
 FLOAT_DB = 80.0  # SQNR of an export of float: no more than float32 rounds away
 INT8_DB = 10.0  # of int8: kernels round halves otherwise than torch, which a network with unequal channels magnifies
 FLOAT_OPSET, QDQ_OPSET = 17, 18  # 18 is the least that torch.export's exporter writes
@@ -18,8 +20,10 @@ class RefusedError(Exception):
     """What the candidate's code or model does not hold, in words."""
 
 
-def quantizer(symmetric: bool) -> Any:
+def quantizer(symmetric: bool, states: int = 0) -> Any:
     """litert-torch's PT2E quantizer: int8, weights symmetric, per channel but for dense layers.
+
+    A step's activations are settled here, its last ``states`` inputs and outputs alike; of others the library does it.
 
     Coral's compiler refuses a dense layer with a scale for each channel; the other kernels take either.
     """
@@ -43,35 +47,41 @@ def quantizer(symmetric: bool) -> Any:
                 pt2e.OP_TO_ANNOTATOR[op](model, config(False), None)
             return self._annotate_all_static_patterns(model, self.global_config)
 
+        def annotate(self, model: Any) -> Any:
+            annotated = super().annotate(model)
+            if states:
+                qat_step.settle(annotated, self.global_config.input_activation, states)
+            return annotated
+
     return Folded().set_global(config(True))
 
 
-def prepared(network: Any, example: Any, quantize: Any) -> Any:
+def prepared(network: Any, examples: tuple[Any, ...], quantize: Any) -> Any:
     """The network with fake quantization at every place where its int8 will round."""
     import torch
     from torchao.quantization.pt2e import move_exported_model_to_train
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
     batch = torch.export.Dim("batch", min=1, max=4096)
-    several = torch.cat([example, example])  # a batch of 1 would be taken for a constant
-    exported = torch.export.export(network.train(), (several,), dynamic_shapes=({0: batch},)).module()
+    several = tuple(torch.cat([example, example]) for example in examples)  # 1 would be taken for a constant
+    sizes = tuple({0: batch} for _ in examples)
+    exported = torch.export.export(network.train(), several, dynamic_shapes=sizes).module()
     return move_exported_model_to_train(prepare_qat_pt2e(exported, quantize))
 
 
-def export_float(network: Any, example: Any, request: dict[str, Any], folder: Path) -> None:
+def export_float(network: Any, examples: tuple[Any, ...], request: dict[str, Any], folder: Path) -> None:
     """float.onnx, its nodes named as in the ONNX it began from, and float.tflite."""
     import torch
 
-    names = {"input_names": [request["input"]], "output_names": [request["output"]]}
     path = folder / "float.onnx"
-    torch.onnx.export(network, (example,), str(path), opset_version=FLOAT_OPSET, dynamo=False, **names)
+    torch.onnx.export(network, examples, str(path), opset_version=FLOAT_OPSET, dynamo=False, **_names(request))
     if request["litert"]:
         import litert_torch
 
-        litert_torch.convert(network, (example,)).export(str(folder / "float.tflite"))
+        litert_torch.convert(network, examples).export(str(folder / "float.tflite"))
 
 
-def export_int8(network: Any, example: Any, quantize: Any, request: dict[str, Any], folder: Path) -> Any:
+def export_int8(network: Any, examples: tuple[Any, ...], quantize: Any, request: dict[str, Any], folder: Path) -> Any:
     """qat.onnx in QDQ form and qat.tflite in int8 throughout; returns the network that both were made of."""
     import copy
 
@@ -86,16 +96,22 @@ def export_int8(network: Any, example: Any, quantize: Any, request: dict[str, An
 
         # litert-torch 0.10 reads weights quantized in the graph, not stored as int8.
         unfolded = convert_pt2e(copy.deepcopy(plain), fold_quantize=False)
-        converted = litert_torch.convert(unfolded, (example,), quant_config=QuantConfig(pt2e_quantizer=quantize))
+        if request["states"]:
+            unfolded = qat_step.carry_across_scales(unfolded)
+        converted = litert_torch.convert(unfolded, examples, quant_config=QuantConfig(pt2e_quantizer=quantize))
         converted.export(str(folder / "qat.tflite"))
     converted = convert_pt2e(plain)
-    names = {"input_names": [request["input"]], "output_names": [request["output"]]}
     path = folder / "qat.onnx"
-    torch.onnx.export(
-        converted, (example,), str(path), dynamo=True, opset_version=QDQ_OPSET, external_data=False, **names
-    )
+    options = {"dynamo": True, "opset_version": QDQ_OPSET, "external_data": False}
+    torch.onnx.export(converted, examples, str(path), **options, **_names(request))
     strip(path)
+    if request["states"]:
+        qat_step.finish_onnx(path, unsigned=not request["symmetric"])
     return converted
+
+
+def _names(request: dict[str, Any]) -> dict[str, list[str]]:
+    return {"input_names": request["inputs"], "output_names": request["outputs"]}
 
 
 def strip(path: Path) -> None:
@@ -110,16 +126,26 @@ def strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-def agreement(network: Any, windows: Any, names: list[str], folder: Path) -> dict[str, float]:
-    """dB of each exported file against the network it was made of, on the same windows."""
+def agreement(network: Any, windows: Any, names: list[str], request: dict[str, Any], folder: Path) -> dict[str, float]:
+    """dB of each exported file against the network it was made of, on the same windows, or sequences of steps."""
     import numpy as np
     import torch
 
+    states = request["states"]
     with torch.no_grad():
-        wanted = np.concatenate([network(window[None]).numpy() for window in windows]).astype(np.float64)
+        if states:
+            silence = qat_step.begin([], torch.ones(len(windows), dtype=torch.bool), request["shapes"][1:])
+            wanted = qat_step.unrolled(network, windows, silence)[0].numpy().reshape(windows.shape[:2])
+        else:
+            wanted = np.concatenate([network(window[None]).numpy() for window in windows])
+    wanted = wanted.astype(np.float64)
     found: dict[str, float] = {}
     for name in names:
-        says = (run_tflite if name.endswith(".tflite") else run_onnx)(folder / name, windows.numpy())
+        path, heard = folder / name, windows.numpy()
+        if states:
+            says = qat_step.said(path, states, heard)
+        else:
+            says = (run_tflite if name.endswith(".tflite") else run_onnx)(path, heard)
         noise = float(np.square(says - wanted).sum())
         found[name] = round(10 * math.log10(float(np.square(wanted).sum()) / noise), 1) if noise else 200.0
         least = FLOAT_DB if name.startswith("float") else INT8_DB

@@ -25,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate that asks, installed or not
 
 from harness.targets.workers import qat_export as export
+from harness.targets.workers import qat_step as step
 from harness.targets.workers.qat_export import RefusedError
 
 EVERY = 25  # batches between two checkpoints, and two lines of progress
@@ -77,6 +78,7 @@ class Training:
         self.optimizer = torch.optim.Adam(network.parameters(), request["rate"])
         self.epoch, self.done, self.sum = 0, 0, 0.0
         self.losses: list[float] = []
+        self.states: list[Any] = []  # of a step: what the batch before ended in
         if self.path.is_file():
             self._resume()
 
@@ -99,11 +101,11 @@ class Training:
         if self.kind == "qat" and epoch == own["epochs"] - 1 > 0:
             self._freeze()
         count, started = self.done, time.monotonic()
-        for place, (inputs, wanted) in enumerate(self._batches(epoch)):
+        for place, batch in enumerate(self._batches(epoch)):
             if place < count:
                 continue
             leave_with_parent()
-            loss = self.code.loss(self.network(inputs), wanted)
+            loss = self.code.loss(self._outputs(batch), batch[1])
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -119,7 +121,14 @@ class Training:
         if not math.isfinite(self.sum) or not self.done:
             raise RefusedError(f"{self.kind}, epoch {epoch + 1}: the loss is {self.sum} after {self.done} batches")
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Any, Any]]:
+    def _outputs(self, batch: tuple[Any, ...]) -> Any:
+        if not self.request["states"]:
+            return self.network(batch[0])
+        states = step.begin(self.states, batch[2], self.request["shapes"][1:])
+        outputs, self.states = step.unrolled(self.network, batch[0], states)
+        return outputs
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
         return iter(self.code.batches(Path(self.request["data"]), epoch, self.request["seed"]))
 
     def _rate(self, epoch: int) -> None:
@@ -141,6 +150,7 @@ class Training:
             "done": self.done,
             "sum": self.sum,
             "losses": self.losses,
+            "states": self.states,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
@@ -156,7 +166,7 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.done, self.sum = state["epoch"], state["done"], state["sum"]
-        self.losses = state["losses"]
+        self.losses, self.states = state["losses"], state["states"]
         torch.set_rng_state(state["random"])
         say(f"{self.kind}: goes on after {self.epoch} epochs and {self.done} batches")
 
@@ -167,11 +177,8 @@ def train(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     code = load_code(Path(request["code"]))
-    example = torch.zeros(request["shape"])
-    first = next(iter(code.batches(Path(request["data"]), 0, request["seed"])), None)
-    if first is None or tuple(first[0].shape[1:]) != tuple(request["shape"][1:]):
-        said = "no batch" if first is None else f"inputs {tuple(first[0].shape)}"
-        raise RefusedError(f"its batches give {said}, where the model takes {request['shape']}")
+    examples = tuple(torch.zeros(shape) for shape in request["shapes"])
+    first = first_batch(code, request)
     windows = first[0][:PROBE].contiguous()
     suffixes = ["onnx", "tflite"] if request["litert"] else ["onnx"]
     losses: dict[str, list[float]] = {}
@@ -179,19 +186,56 @@ def train(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     for kind in ("float", "qat"):
         torch.manual_seed(request["seed"])
         network, quantize = warm(code.network(request["labels"]), Path(request["start"])), None
+        check_outputs(network, examples, request)
         if kind == "qat":
-            quantize = export.quantizer(request["symmetric"])
-            network = export.prepared(network, example, quantize)
+            quantize = export.quantizer(request["symmetric"], len(request["states"]))
+            network = export.prepared(network, examples, quantize)
+            if request["states"]:
+                step.find_ranges(network, first, request["shapes"][1:])
         training = Training(kind, network, code, request, folder)
         losses[kind] = training.run()
         say(f"{kind}: exporting")
         if kind == "float":
-            export.export_float(network.eval(), example, request, folder)
+            export.export_float(network.eval(), examples, request, folder)
         else:
-            network = export.export_int8(network, example, quantize, request, folder)
-        found |= export.agreement(network, windows, [f"{kind}.{suffix}" for suffix in suffixes], folder)
+            network = export.export_int8(network, examples, quantize, request, folder)
+        found |= export.agreement(network, windows, [f"{kind}.{suffix}" for suffix in suffixes], request, folder)
     tools = {name: importlib.metadata.version(name) for name in TOOLS}
     return {"ok": True, "losses": losses, "agreement": found, "tools": tools}
+
+
+def first_batch(code: Any, request: dict[str, Any]) -> tuple[Any, ...]:
+    """The first batch of the first epoch. Raises RefusedError where it is none that the model takes."""
+    first = next(iter(code.batches(Path(request["data"]), 0, request["seed"])), None)
+    if first is None:
+        raise RefusedError("its batches give none")
+    shape, (inputs, *_) = request["shapes"][0], first
+    steps = 1 if request["states"] else 0
+    wanted = f"(n, {'steps, ' * steps}{', '.join(map(str, shape[1:]))})"
+    if tuple(inputs.shape[1 + steps :]) != tuple(shape[1:]):
+        raise RefusedError(f"its batches give inputs {tuple(inputs.shape)}, where the model takes {wanted}")
+    if steps and (len(first) != 3 or tuple(first[2].shape) != (len(inputs),)):
+        raise RefusedError(
+            "its batches give no third part (n,), true for each sequence that begins in silence: a model with states "
+            f"is trained over sequences {wanted} that go on from one another"
+        )
+    return tuple(first)
+
+
+def check_outputs(network: Any, examples: tuple[Any, ...], request: dict[str, Any]) -> None:
+    """Raise RefusedError where a step gives not what its ONNX gives."""
+    import torch
+
+    if not request["states"]:
+        return
+    with torch.no_grad():
+        outputs = network(*examples)
+    shapes = [list(output.shape) for output in outputs] if isinstance(outputs, tuple) else None
+    if shapes is None or shapes[1:] != request["shapes"][1:]:
+        raise RefusedError(
+            f"the network gives {shapes or 'one output'} for {request['shapes']}: a step gives its score and each next "
+            f"state in the order of {', '.join(request['outputs'])}"
+        )
 
 
 def say(text: str) -> None:
