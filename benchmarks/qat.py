@@ -15,8 +15,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.cache import Cache
 from harness.candidate import Candidate, load
@@ -28,13 +29,13 @@ from harness.score.keyword import compare
 from harness.score.slices import Slice
 from harness.targets import toolchain
 from harness.targets.base import Logits
-from harness.train import train
+from harness.train import described, train
 from tests.faults.surgery import imbalance
-from tests.house import edit
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHIPPED = CHECKOUT / "models" / "commands"
-OTHERS = re.compile(r"\[budgets\.for\.(?!rk3588)\w+\]\n(?:[^\[\n].*\n|\n)*")  # budgets of targets without a recipe here
+# Budgets of builds without a recipe here.
+OTHERS = re.compile(r"\[budgets\.for\.(?!rk3588\]|host[.\]])[^\]]+\]\n(?:[^\[\n].*\n|\n)*")
 K, SEED = 8.0, 13  # of the fault: channels scaled by up to K and back, as in tests/faults
 CONDITIONS = ("clean", "noise-10db", "far-field")
 CONFIDENCE, INTERVALS = 0.95, 0  # of the intervals, and their seed
@@ -47,19 +48,21 @@ PATHS = {  # to the target, the beginning of its recipes' names, and what else t
 }
 RECIPE = '[[recipe]]\ntarget = "{}"\nname = "{}"\n{}precision = "{}"\nmethod = "{}"\n\n'
 EXPORT = """
+import json
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import torch
 from harness.targets.workers import qat_export, qat_worker
-folder = Path(sys.argv[2])
+folder, request = Path(sys.argv[2]), json.loads(sys.argv[3])
 code = qat_worker.load_code(folder / "finetune.py")
-network = qat_worker.warm(code.network(12), folder / "model.onnx").eval()
-request = {"input": "features", "output": "logits", "litert": True}
-qat_export.export_float(network, torch.zeros(1, 1, 49, 40), request, folder)
+network = qat_worker.warm(code.network(request["labels"]), folder / "model.onnx").eval()
+examples = tuple(torch.zeros(shape) for shape in request["shapes"])
+qat_export.export_float(network, examples, request, folder)
 (folder / "float.onnx").unlink()
 (folder / "float.tflite").replace(folder / "model.tflite")
 """
+Spoil = Callable[[Path, Path], Any]
 
 
 def main() -> None:
@@ -88,29 +91,49 @@ def say(text: str) -> None:
 
 def house(folder: Path, *, fragile: bool) -> Candidate:
     """A house of the shipped candidate with the recipes to be compared; its corpus is the shipped one."""
-    model = folder / "models" / "commands"
+    toml = compared(SHIPPED)
+    toml = toml.replace("[frontend]", f"conditions = {json.dumps(CONDITIONS)}\n\n[frontend]", 1)
+    return laid(folder, SHIPPED, toml, unequal if fragile else None)
+
+
+def unequal(source: Path, path: Path) -> None:
+    imbalance(source, path, k=K, seed=SEED)
+
+
+def compared(shipped: Path, more: str = "") -> str:
+    """The candidate's model.toml with the recipes to be compared in place of its own; ``more`` stands in each."""
+    head, rest = (shipped / "model.toml").read_text(encoding="utf-8").split("[[recipe]]", 1)
+    return head + "".join(recipes(more)) + OTHERS.sub("", rest[rest.index("[training]") :])
+
+
+def laid(folder: Path, shipped: Path, toml: str, spoil: Spoil | None) -> Candidate:
+    """The house, made once: the shipped candidate with another model.toml, its weights spoiled where asked."""
+    model = folder / "models" / shipped.name
     if not model.is_dir():
         fresh = folder / "models" / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(SHIPPED, fresh, ignore=shutil.ignore_patterns("__pycache__", "trained"))
-        head, rest = (SHIPPED / "model.toml").read_text(encoding="utf-8").split("[[recipe]]", 1)
-        limits = OTHERS.sub("", rest[rest.index("[training]") :])
-        (fresh / "model.toml").write_text(head + "".join(recipes()) + limits, encoding="utf-8")
-        edit(fresh / "model.toml", "[frontend]", f"conditions = {json.dumps(CONDITIONS)}\n\n[frontend]")
-        if fragile:
-            imbalance(SHIPPED / "model.onnx", fresh / "model.onnx", k=K, seed=SEED)
-            python = toolchain.needed("qat").python
-            subprocess.run([python, "-I", "-c", EXPORT, CHECKOUT, fresh], check=True)
+        shutil.copytree(shipped, fresh, ignore=shutil.ignore_patterns("__pycache__", "trained"))
+        (fresh / "model.toml").write_text(toml, encoding="utf-8")
+        if spoil:
+            spoil(shipped / "model.onnx", fresh / "model.onnx")
+            export_tflite(load(fresh, folder))
         (folder / "corpora").symlink_to(CHECKOUT / "corpora", target_is_directory=True)
         fresh.rename(model)
     return load(model, folder)
 
 
-def recipes() -> Iterator[str]:
+def export_tflite(candidate: Candidate) -> None:
+    """model.tflite anew, of the weights that model.onnx holds."""
+    told = json.dumps({**described(candidate), "litert": True})
+    python = toolchain.needed("qat").python
+    subprocess.run([python, "-I", "-c", EXPORT, CHECKOUT, candidate.folder, told], check=True)
+
+
+def recipes(more: str = "") -> Iterator[str]:
     yield RECIPE.format(*FLOAT.split("/"), PATHS["host, onnxruntime"][2], "fp32", "tuned")
-    for target, name, more in PATHS.values():
+    for target, name, own in PATHS.values():
         for method in METHODS:
-            yield RECIPE.format(target, f"{name}-{method}", more, "int8", method)
+            yield RECIPE.format(target, f"{name}-{method}", own + more, "int8", method)
 
 
 def losses(run: Run, candidate: Candidate) -> Iterator[str]:
@@ -140,7 +163,7 @@ def both_ways(
     run: Run, candidate: Candidate, before: dict[str, Logits], after: dict[str, Logits]
 ) -> tuple[Estimate, Estimate]:
     """Points that ``after`` decides right more often than ``before``, and less often."""
-    clips, labels, background = run.clips(candidate), candidate.labels, candidate.head.background
+    clips, labels, background = run.clips(candidate), candidate.labels, candidate.background
     part = _overall(run, candidate)
     gain, loss = (
         accuracy.percent(compare(clips, labels, background, one, other).drop(part, CONFIDENCE, INTERVALS))

@@ -99,19 +99,26 @@ def train(candidate: Candidate, recipe: Recipe, data: Path, work: Path, say: Pro
 
 
 def _request(candidate: Candidate, recipe: Recipe, training: Training, code: Path, data: Path) -> dict[str, Any]:
-    model = inspect(candidate.model, candidate.states)
     return {
         "code": str(code),
         "data": str(data.resolve()),
         "start": str(candidate.model),
+        **described(candidate),
+        "symmetric": trained.scheme(recipe) == "symmetric",
+        "litert": candidate.tflite is not None,
+        **_facts(training),
+    }
+
+
+def described(candidate: Candidate) -> dict[str, Any]:
+    """What the worker is told of the model: features and score come first, its states behind them."""
+    model = inspect(candidate.model, candidate.states)
+    return {
         "labels": model.labels,
         "inputs": [model.input_name, *(state.name for state in model.states)],
         "outputs": [model.output_name, *(state.next for state in model.states)],
         "shapes": [list(shape) for shape in (model.input_shape, *(state.shape for state in model.states))],
         "states": candidate.states,
-        "symmetric": trained.scheme(recipe) == "symmetric",
-        "litert": candidate.tflite is not None,
-        **_facts(training),
     }
 
 

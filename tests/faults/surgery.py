@@ -47,6 +47,42 @@ def imbalance(source: Path, path: Path, *, k: float, seed: int, only: int | None
     return path
 
 
+def imbalance_step(source: Path, path: Path, *, k: float, seed: int) -> Path:
+    """As :func:`imbalance`, of a streaming step: the convolutions' channels, and the columns of the gates behind them.
+
+    Each Conv is followed by its Relu; a Flatten and a join with the state, which stands behind, may lie between the
+    last and the Gemms that read it. Those divide their first columns. The recurrent unit itself has no such freedom:
+    tanh bounds its state.
+    """
+    model = onnx.load(source)
+    random = np.random.default_rng(seed)
+    weights = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Conv"]:
+        channels = len(weights[node.input[2]])
+        scale = (k ** random.uniform(-1, 1, channels)).astype(np.float32)
+        _multiply(weights, node, scale)
+        for reader in _weighted_behind(model.graph, node.output[0]):
+            if reader.op_type == "Conv":
+                _divide(weights, reader, scale)
+            else:
+                weights[reader.input[1]][:, :channels] /= scale
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _weighted_behind(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    """The next layers with weights that read a tensor, through what keeps its channels first."""
+    found: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm") and node.input[0] == name:
+            found.append(node)
+        elif node.op_type in ("Relu", "Flatten", "Concat") and node.input[0] == name:
+            found += _weighted_behind(graph, node.output[0])
+    return found
+
+
 def imbalance_tflite(source: Path, path: Path, *, k: float, seed: int) -> Path:
     """As :func:`imbalance`, of a .tflite that is a chain: LiteRT keeps a depthwise kernel's channels last."""
     random = np.random.default_rng(seed)
