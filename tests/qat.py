@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from harness.cache import digest
-from tests.house import SHIPPED, edit
+from tests.house import CHECKOUT, SHIPPED, edit
 
 DATA = Path(__file__).parent / "data" / "qat"
 TRAINING = "\n[training]\nepochs = 1\nseed = 3\nrate = 1e-4\n"
+STEP = CHECKOUT / "models" / "computer"
+OTHERS = re.compile(r"\[budgets\.for\.[^\]]+\]\n(?:[^\[\n].*\n|\n)*")
 QAT = '\n[[recipe]]\ntarget = "{}"\nname = "qat"\nprecision = "int8"\nmethod = "qat"\n{}'
 
 FINETUNE = '''
@@ -35,14 +38,57 @@ loss = torch.nn.functional.cross_entropy
 '''
 
 
-def lay_trained(candidate: Path, scheme: str = "asymmetric", **changes: object) -> Path:
+STEP_FINETUNE = '''
+"""Toy training: the shipped step on noise. It falls where data/left says, once, after as many second epochs."""
+import torch
+from network import WakeNet, folded
+
+def network(labels):
+    return folded(WakeNet())
+
+def batches(data, epoch, seed):
+    random = torch.Generator().manual_seed(seed + epoch)
+    for place in range({batches}):
+        if (epoch, place) == (1, {batches} - 1):
+            fall(data / "left")
+        heard = torch.randn(2, 4, 1, 4, 40, generator=random)
+        yield heard, torch.rand(2, 4, 1, generator=random), torch.tensor([False, place % 2 == 0])
+
+def fall(left):
+    if left.exists():
+        count = int(left.read_text())
+        left.write_text(str(count - 1)) if count else left.unlink()
+        if not count:
+            raise OSError("no sound")
+
+def loss(outputs, wanted):
+    return torch.nn.functional.mse_loss(torch.sigmoid(outputs), wanted)
+'''
+
+
+def make_step(folder: Path, recipes: str, *, batches: int = 27) -> tuple[Path, Path]:
+    """The shipped wake word with a toy training of two epochs, and its training data: a manifest alone."""
+    model = folder / "models" / "computer"
+    shutil.copytree(STEP, model, ignore=shutil.ignore_patterns("__pycache__", "trained"))
+    head, rest = (STEP / "model.toml").read_text().split("[[recipe]]", 1)
+    rest = OTHERS.sub("", rest[rest.index("[[allow]]") :]).replace('targets = ["rk3588"]', 'targets = ["host"]')
+    (model / "model.toml").write_text(head + recipes + TRAINING.replace("epochs = 1", "epochs = 2") + rest)
+    (model / "finetune.py").write_text(STEP_FINETUNE.format(batches=batches))
+    data = folder / "speech"
+    data.mkdir()
+    (data / "manifest.tsv").write_text("clip\n")
+    return model, data
+
+
+def lay_trained(
+    candidate: Path, scheme: str = "asymmetric", *, shipped: Path = SHIPPED, stem: str = "qat", **changes: object
+) -> Path:
     """``trained/SCHEME`` of a candidate with the shipped weights; the float beside int8 is the shipped one."""
     folder = candidate / "trained" / scheme
     folder.mkdir(parents=True)
-    for source in (DATA / "qat.onnx", DATA / "qat.tflite"):
-        shutil.copyfile(source, folder / source.name)
     for suffix in ("onnx", "tflite"):
-        shutil.copyfile(SHIPPED / f"model.{suffix}", folder / f"float.{suffix}")
+        shutil.copyfile(DATA / f"{stem}.{suffix}", folder / f"qat.{suffix}")
+        shutil.copyfile(shipped / f"model.{suffix}", folder / f"float.{suffix}")
     names = [f"{stem}.{suffix}" for stem in ("qat", "float") for suffix in ("onnx", "tflite")]
     record = {
         "model": digest(candidate / "model.onnx"),

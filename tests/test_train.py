@@ -16,12 +16,12 @@ import pytest
 
 from harness import cli
 from harness.candidate import Candidate, load
-from harness.errors import CandidateError, Unsupported
+from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.quantize import trained
 from harness.targets import toolchain
 from harness.train import TOOLCHAIN, code_of, recipes, train
 from tests.house import edit, make_house
-from tests.qat import QAT, with_tflite, with_training
+from tests.qat import QAT, make_step, with_tflite, with_training
 
 HOST = QAT.format("host", 'runtime = "onnxruntime"\n')
 SYMMETRIC = QAT.format("jetson", "symmetric = true\n")
@@ -128,6 +128,39 @@ def test_a_killed_training_goes_on_to_the_same_weights(model: Path, tmp_path: Pa
     whole = train(load(model), recipes(load(model))[0], data, tmp_path / "other", lambda _: None)
     assert whole.files == broken.files
     check(model, broken)
+
+
+@real
+def test_a_step_is_trained_over_sequences_and_goes_on_with_its_states(tmp_path: Path) -> None:
+    """Cut in the last epoch of the int8 part; what it goes on to is what a training in one piece makes."""
+    model, data = make_step(tmp_path, HOST)
+    candidate, said = load(model), []
+    (asked,) = recipes(candidate)
+    (data / "left").write_text("1")  # the float part stays whole
+    with pytest.raises(ToolchainError, match="OSError: no sound"):
+        train(candidate, asked, data, tmp_path / "work", said.append)
+    broken = train(candidate, asked, data, tmp_path / "work", said.append)
+    assert any("qat: goes on after 1 epochs and 25 batches" in line for line in said)
+    assert train(candidate, asked, data, tmp_path / "other", said.append).files == broken.files
+    assert set(broken.files) == {"qat.onnx", "qat.tflite", "float.onnx", "float.tflite"}
+    assert min(broken.agreement[name] for name in ("float.onnx", "float.tflite")) > 80
+    assert min(broken.agreement[name] for name in ("qat.onnx", "qat.tflite")) > 20
+
+
+@real
+def test_a_network_that_is_no_step_is_refused(tmp_path: Path) -> None:
+    model, data = make_step(tmp_path, HOST)
+    edit(model / "network.py", "return self.head(after), window[:, :, CHUNK:], after", "return self.head(after), after")
+    candidate = load(model)
+    with pytest.raises(ToolchainError, match=r"gives \[\[1, 1\], \[1, 64\]\] for .* score, context_next, hidden_next"):
+        train(candidate, recipes(candidate)[0], data, tmp_path / "work", lambda _: None)
+
+
+def test_a_step_is_not_trained_for_symmetric_int8(tmp_path: Path) -> None:
+    model, data = make_step(tmp_path, HOST + "symmetric = true\n")
+    candidate = load(model)
+    with pytest.raises(Unsupported, match=r"host/qat: a step is not trained for symmetric int8.*remove symmetric"):
+        train(candidate, recipes(candidate)[0], data, tmp_path / "work", print)
 
 
 def start(model: Path, data: Path, work: Path) -> subprocess.Popen[str]:

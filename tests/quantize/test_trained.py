@@ -22,9 +22,10 @@ from harness.targets.htp import Htp
 from harness.targets.jetson import Jetson
 from harness.targets.rb5 import Rb5
 from harness.targets.rk3588 import Rk3588
+from harness.targets.state_scales import state_scales
 from harness.targets.toolchain import installed
 from tests.house import SHIPPED, edit, make_house
-from tests.qat import QAT, lay_trained, with_tflite
+from tests.qat import QAT, STEP, lay_trained, make_step, with_tflite
 
 RANDOM = np.random.default_rng(0)
 WINDOWS: Features = RANDOM.normal(0, 1.5, (24, 49, 40)).astype(np.float32)
@@ -165,6 +166,43 @@ def test_a_compiler_takes_the_qdq_and_computes_in_int8(model: Path, tmp_path: Pa
     assert not artifact.placement.fallbacks
     assert {node.dtype for node in artifact.placement.nodes if node.where == "npu"} == {"int8"}
     assert sqnr(artifact, target, candidate, cache) > 6
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Candidate:
+    folder, _ = make_step(tmp_path, HOST)
+    lay_trained(folder, shipped=STEP, stem="step")
+    return load(folder)
+
+
+STEPS: Features = np.random.default_rng(4).normal(0, 1, (300, 4, 40)).astype(np.float32)
+STEPS += np.sin(np.arange(300) / 30, dtype=np.float32)[:, None, None]  # a level that wanders as a room's does
+
+
+def streamed_db(artifact: Artifact, target: Target, candidate: Candidate, cache: Path) -> float:
+    """dB of a stream's scores against the shipped float's; of training itself, some 15 are left."""
+    plain = built(Host(), candidate, Recipe(target="host", name="float", precision="fp32"), cache)
+    wanted = Host().board(plain.recipe).stream(plain, STEPS, lambda _: None)
+    says = target.board(artifact.recipe).stream(artifact, STEPS, lambda _: None)
+    return float(10 * np.log10(np.var(wanted) / np.square(wanted - says).mean()))
+
+
+@pytest.mark.parametrize(("runtime", "wide"), [("onnxruntime", {"Tanh", "Sub"}), ("litert", set())])
+def test_the_host_streams_a_trained_step_in_int8(step: Candidate, tmp_path: Path, runtime: str, wide: set[str]) -> None:
+    artifact = built(Host(), step, recipe("host", runtime=runtime), tmp_path / "cache")
+    assert {node.op for node in artifact.placement.fallbacks} == wide  # the same that PTQ leaves
+    states = state_scales(artifact)
+    assert [state.name for state in states] == ["context", "hidden"]
+    assert all(state.agree and state.read is not None for state in states)
+    assert streamed_db(artifact, Host(), step, tmp_path / "cache") > 8
+
+
+@lacking("rk3588")
+def test_rk3588_streams_a_trained_step_in_int8(step: Candidate, tmp_path: Path) -> None:
+    artifact = built(Rk3588(), step, recipe("rk3588"), tmp_path / "cache")
+    assert not artifact.placement.fallbacks
+    assert {node.dtype for node in artifact.placement.nodes if node.where == "npu"} == {"int8"}
+    assert streamed_db(artifact, Rk3588(), step, tmp_path / "cache") > 8
 
 
 def test_a_target_that_cannot_take_it_says_so(model: Path) -> None:
