@@ -31,14 +31,18 @@ from harness.targets.process import Limits
 
 TOOLCHAIN = "qat"
 WORKER = Path(toolchain.__file__).with_name("workers") / "qat_worker.py"
-ROOMS = (WORKER.with_name("qat_export.py"), WORKER.with_name("qat_step.py"))
+ROOMS = tuple(WORKER.with_name(f"qat_{room}.py") for room in ("check", "export", "step", "places", "finish"))
 LIMITS = Limits(seconds=12 * 3600, memory_mib=12288)
+UNDECLARED = Recipe(target="host", name="qat", precision="int8", method="qat")
 SAID = "> "  # how the worker begins a line of progress
 MAX_CODE = 4 << 20  # bytes of Python beside a candidate
 
 
 def recipes(candidate: Candidate, wanted: tuple[str, ...] = ()) -> list[Recipe]:
-    """One recipe for each training that the candidate's recipes, or those named, rest on. Raises CandidateError."""
+    """One recipe for each training that the candidate's recipes, or those named, rest on.
+
+    UNDECLARED where there is none yet: a recipe without its training would be red. Raises CandidateError.
+    """
     known = [recipe for recipe in candidate.recipes if recipe.method != "ptq"]
     names = [recipe.id for recipe in known]
     for name in wanted:
@@ -48,12 +52,7 @@ def recipes(candidate: Candidate, wanted: tuple[str, ...] = ()) -> list[Recipe]:
                 f"its model.toml declares {', '.join(names) or 'none'}. See docs/qat.md."
             )
     asked = [recipe for recipe in known if not wanted or recipe.id in wanted]
-    if not asked:
-        raise CandidateError(
-            f'{candidate.name} has no recipe with method = "qat" or "tuned", so nothing is to be trained. Add one to '
-            "its model.toml; see docs/qat.md."
-        )
-    return list({trained.scheme(recipe): recipe for recipe in asked}.values())
+    return list({trained.scheme(recipe): recipe for recipe in asked or [UNDECLARED]}.values())
 
 
 def code_of(candidate: Candidate) -> tuple[Training, Path]:

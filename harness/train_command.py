@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _train(options: argparse.Namespace) -> None:
     from harness.quantize import trained
     from harness.targets import toolchain
-    from harness.train import TOOLCHAIN, code_of, recipes, train
+    from harness.train import TOOLCHAIN, UNDECLARED, code_of, recipes, train
 
     candidate, run = opened(options, "train")
     _, code = code_of(candidate)
@@ -45,3 +45,5 @@ def _train(options: argparse.Namespace) -> None:
         kept = ", ".join(f"{name} {decibels:g} dB" for name, decibels in found.agreement.items())
         print(f"exported, against the trained network: {kept}")
         print(f"trained for {trained.scheme(recipe)} int8, seed {found.seed}, {found.epochs} epochs: {place}")
+    if asked == [UNDECLARED]:
+        print(f'no recipe of {candidate.name} uses it yet: add one with method = "qat" or "tuned" to its model.toml')

@@ -57,6 +57,13 @@ def test_recipes_that_share_a_training_are_trained_once(model: Path) -> None:
         recipes(candidate, ("host/qatt",))
 
 
+def test_a_candidate_can_be_trained_before_a_recipe_asks_for_it(tmp_path: Path) -> None:
+    plain = load(make_house(tmp_path / "house", accents=("de",), speakers=1) / "models" / "small")
+    assert [(recipe.method, trained.scheme(recipe)) for recipe in recipes(plain)] == [("qat", "asymmetric")]
+    with pytest.raises(CandidateError, match=r"no recipe 'host/qat' .*declares none"):
+        recipes(plain, ("host/qat",))
+
+
 def test_a_candidate_without_training_says_where_it_is_told(model: Path) -> None:
     with pytest.raises(CandidateError, match=r"has no \[training\].*docs/qat.md"):
         code_of(load(model))
@@ -134,7 +141,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(model: Path, tmp_path: Pa
 def test_a_step_is_trained_over_sequences_and_goes_on_with_its_states(tmp_path: Path) -> None:
     """Cut in the last epoch of the int8 part; what it goes on to is what a training in one piece makes."""
     model, data = make_step(tmp_path, HOST)
-    candidate, said = load(model), []
+    candidate = load(model)
+    said: list[str] = []
     (asked,) = recipes(candidate)
     (data / "left").write_text("1")  # the float part stays whole
     with pytest.raises(ToolchainError, match="OSError: no sound"):
@@ -148,11 +156,22 @@ def test_a_step_is_trained_over_sequences_and_goes_on_with_its_states(tmp_path: 
 
 
 @real
-def test_a_network_that_is_no_step_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "(after), window[:, :, CHUNK:], after",
+            "(after), after",
+            r"gives \[\(1, 1\), \(1, 64\)\], .* in this order",
+        ),
+        ("window[:, :, CHUNK:]", "window[:, :, :CHUNK]", r"context_next differs by .* it is another function"),
+    ],
+)
+def test_a_network_that_is_not_its_onnx_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     model, data = make_step(tmp_path, HOST)
-    edit(model / "network.py", "return self.head(after), window[:, :, CHUNK:], after", "return self.head(after), after")
+    edit(model / "network.py", old, new)
     candidate = load(model)
-    with pytest.raises(ToolchainError, match=r"gives \[\[1, 1\], \[1, 64\]\] for .* score, context_next, hidden_next"):
+    with pytest.raises(ToolchainError, match=says):
         train(candidate, recipes(candidate)[0], data, tmp_path / "work", lambda _: None)
 
 

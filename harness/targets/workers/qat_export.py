@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness.targets.workers import qat_step
+from harness.targets.workers import qat_finish, qat_places, qat_step
 
 FLOAT_DB = 80.0  # SQNR of an export of float: no more than float32 rounds away
 INT8_DB = 10.0  # of int8: kernels round halves otherwise than torch, which a network with unequal channels magnifies
@@ -50,7 +50,7 @@ def quantizer(symmetric: bool, states: int = 0) -> Any:
         def annotate(self, model: Any) -> Any:
             annotated = super().annotate(model)
             if states:
-                qat_step.settle(annotated, self.global_config.input_activation, states)
+                qat_places.settle(annotated, self.global_config.input_activation, states)
             return annotated
 
     return Folded().set_global(config(True))
@@ -97,7 +97,7 @@ def export_int8(network: Any, examples: tuple[Any, ...], quantize: Any, request:
         # litert-torch 0.10 reads weights quantized in the graph, not stored as int8.
         unfolded = convert_pt2e(copy.deepcopy(plain), fold_quantize=False)
         if request["states"]:
-            unfolded = qat_step.carry_across_scales(unfolded)
+            unfolded = qat_finish.carry_across_scales(unfolded)
         converted = litert_torch.convert(unfolded, examples, quant_config=QuantConfig(pt2e_quantizer=quantize))
         converted.export(str(folder / "qat.tflite"))
     converted = convert_pt2e(plain)
@@ -106,7 +106,7 @@ def export_int8(network: Any, examples: tuple[Any, ...], quantize: Any, request:
     torch.onnx.export(converted, examples, str(path), **options, **_names(request))
     strip(path)
     if request["states"]:
-        qat_step.finish_onnx(path, unsigned=not request["symmetric"])
+        qat_finish.finish_onnx(path, unsigned=not request["symmetric"])
     return converted
 
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the very voxgate
 
 from harness.targets.workers import qat_export as export
 from harness.targets.workers import qat_step as step
+from harness.targets.workers.qat_check import check_network, first_batch
 from harness.targets.workers.qat_export import RefusedError
 
 EVERY = 25  # batches between two checkpoints, and two lines of progress
@@ -186,7 +187,7 @@ def train(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     for kind in ("float", "qat"):
         torch.manual_seed(request["seed"])
         network, quantize = warm(code.network(request["labels"]), Path(request["start"])), None
-        check_outputs(network, examples, request)
+        check_network(network, examples, request)
         if kind == "qat":
             quantize = export.quantizer(request["symmetric"], len(request["states"]))
             network = export.prepared(network, examples, quantize)
@@ -202,40 +203,6 @@ def train(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         found |= export.agreement(network, windows, [f"{kind}.{suffix}" for suffix in suffixes], request, folder)
     tools = {name: importlib.metadata.version(name) for name in TOOLS}
     return {"ok": True, "losses": losses, "agreement": found, "tools": tools}
-
-
-def first_batch(code: Any, request: dict[str, Any]) -> tuple[Any, ...]:
-    """The first batch of the first epoch. Raises RefusedError where it is none that the model takes."""
-    first = next(iter(code.batches(Path(request["data"]), 0, request["seed"])), None)
-    if first is None:
-        raise RefusedError("its batches give none")
-    shape, (inputs, *_) = request["shapes"][0], first
-    steps = 1 if request["states"] else 0
-    wanted = f"(n, {'steps, ' * steps}{', '.join(map(str, shape[1:]))})"
-    if tuple(inputs.shape[1 + steps :]) != tuple(shape[1:]):
-        raise RefusedError(f"its batches give inputs {tuple(inputs.shape)}, where the model takes {wanted}")
-    if steps and (len(first) != 3 or tuple(first[2].shape) != (len(inputs),)):
-        raise RefusedError(
-            "its batches give no third part (n,), true for each sequence that begins in silence: a model with states "
-            f"is trained over sequences {wanted} that go on from one another"
-        )
-    return tuple(first)
-
-
-def check_outputs(network: Any, examples: tuple[Any, ...], request: dict[str, Any]) -> None:
-    """Raise RefusedError where a step gives not what its ONNX gives."""
-    import torch
-
-    if not request["states"]:
-        return
-    with torch.no_grad():
-        outputs = network(*examples)
-    shapes = [list(output.shape) for output in outputs] if isinstance(outputs, tuple) else None
-    if shapes is None or shapes[1:] != request["shapes"][1:]:
-        raise RefusedError(
-            f"the network gives {shapes or 'one output'} for {request['shapes']}: a step gives its score and each next "
-            f"state in the order of {', '.join(request['outputs'])}"
-        )
 
 
 def say(text: str) -> None:

@@ -17,8 +17,7 @@ from harness.errors import NotMeasured
 from harness.recipe import Recipe
 from harness.targets.base import Artifact, Evidence, Placement, Sizes
 from harness.targets.state_scales import state_scales
-from harness.targets.workers.qat_step import finish_onnx
-from harness.targets.workers.qat_worker import RefusedError, first_batch
+from harness.targets.workers.qat_finish import finish_onnx
 
 Floats = npt.NDArray[np.float32]
 STATES = {"before": "after"}
@@ -110,31 +109,3 @@ def test_a_state_is_still_read_as_it_is_written(tmp_path: Path) -> None:
     assert state.read == (pytest.approx(0.1), 123)
     with pytest.raises(NotMeasured):
         state_scales(Artifact("ear", recipe, "key", path, *parts, Evidence.HOST))
-
-
-class Code:
-    """The candidate's code, with batches alone."""
-
-    def __init__(self, *parts: npt.NDArray[np.float32]) -> None:
-        self._parts = parts
-
-    def batches(self, data: Path, epoch: int, seed: int) -> object:
-        return iter([self._parts] if self._parts else [])
-
-
-@pytest.mark.parametrize(
-    ("parts", "states", "says"),
-    [
-        ((), {}, "its batches give none"),
-        (((8, 5, 40), (8,)), {}, r"give inputs \(8, 5, 40\), where the model takes \(n, 1, 4, 40\)"),
-        (((8, 1, 4, 40), (8,)), STATES, r"where the model takes \(n, steps, 1, 4, 40\)"),
-        (((8, 9, 1, 4, 40), (8, 9)), STATES, r"no third part \(n,\), true for each sequence that begins in silence"),
-        (((8, 9, 1, 4, 40), (8, 9), (9,)), STATES, "no third part"),
-    ],
-)
-def test_batches_of_another_form_are_refused(
-    parts: tuple[tuple[int, ...], ...], states: dict[str, str], says: str
-) -> None:
-    request = {"data": "speech", "seed": 1, "states": states, "shapes": [[1, 1, 4, 40], [1, 64]]}
-    with pytest.raises(RefusedError, match=says):
-        first_batch(Code(*(np.zeros(shape, np.float32) for shape in parts)), request)
