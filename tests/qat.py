@@ -12,7 +12,7 @@ from tests.house import CHECKOUT, SHIPPED, edit
 
 DATA = Path(__file__).parent / "data" / "qat"
 TRAINING = "\n[training]\nepochs = 1\nseed = 3\nrate = 1e-4\n"
-STEP = CHECKOUT / "models" / "computer"
+COMPUTER = CHECKOUT / "models" / "computer"
 OTHERS = re.compile(r"\[budgets\.for\.[^\]]+\]\n(?:[^\[\n].*\n|\n)*")
 QAT = '\n[[recipe]]\ntarget = "{}"\nname = "qat"\nprecision = "int8"\nmethod = "qat"\n{}'
 
@@ -38,46 +38,24 @@ loss = torch.nn.functional.cross_entropy
 '''
 
 
-STEP_FINETUNE = '''
-"""Toy training: the shipped step on noise. It falls where data/left says, once, after as many second epochs."""
-import torch
-from network import WakeNet, folded
-
-def network(labels):
-    return folded(WakeNet())
-
-def batches(data, epoch, seed):
-    random = torch.Generator().manual_seed(seed + epoch)
-    for place in range({batches}):
-        if (epoch, place) == (1, {batches} - 1):
-            fall(data / "left")
-        heard = torch.randn(2, 4, 1, 4, 40, generator=random)
-        yield heard, torch.rand(2, 4, 1, generator=random), torch.tensor([False, place % 2 == 0])
-
-def fall(left):
-    if left.exists():
-        count = int(left.read_text())
-        left.write_text(str(count - 1)) if count else left.unlink()
-        if not count:
-            raise OSError("no sound")
-
-def loss(outputs, wanted):
-    return torch.nn.functional.mse_loss(torch.sigmoid(outputs), wanted)
-'''
-
-
-def make_step(folder: Path, recipes: str, *, batches: int = 27) -> tuple[Path, Path]:
-    """The shipped wake word with a toy training of two epochs, and its training data: a manifest alone."""
-    model = folder / "models" / "computer"
-    shutil.copytree(STEP, model, ignore=shutil.ignore_patterns("__pycache__", "trained"))
-    head, rest = (STEP / "model.toml").read_text().split("[[recipe]]", 1)
-    rest = OTHERS.sub("", rest[rest.index("[[allow]]") :]).replace('targets = ["rk3588"]', 'targets = ["host"]')
-    (model / "model.toml").write_text(head + recipes + TRAINING.replace("epochs = 1", "epochs = 2") + rest)
-    (model / "finetune.py").write_text(STEP_FINETUNE.format(batches=batches))
-    data = folder / "speech"
+def make_step(folder: Path) -> tuple[Path, Path]:
+    """A small step with a toy training of two epochs, and its training data: a manifest alone."""
+    model, data = folder / "models" / "step", folder / "speech"
+    shutil.copytree(DATA / "step", model, ignore=shutil.ignore_patterns("__pycache__"))
     data.mkdir()
     (data / "manifest.tsv").write_text("clip\n")
     return model, data
+
+
+def make_computer(folder: Path, recipes: str) -> Path:
+    """The shipped wake word with other recipes, and what ``voxgate train`` made of it."""
+    model = folder / "models" / "computer"
+    shutil.copytree(COMPUTER, model, ignore=shutil.ignore_patterns("__pycache__", "trained"))
+    head, rest = (COMPUTER / "model.toml").read_text().split("[[recipe]]", 1)
+    rest = OTHERS.sub("", rest[rest.index("[training]") :]).replace('targets = ["rk3588"]', 'targets = ["host"]')
+    (model / "model.toml").write_text(f"{head}{recipes}\n{rest}")
+    lay_trained(model, shipped=COMPUTER, stem="computer")
+    return model
 
 
 def lay_trained(

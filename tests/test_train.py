@@ -15,10 +15,16 @@ import psutil
 import pytest
 
 from harness import cli
+from harness.build import build
+from harness.cache import Cache
 from harness.candidate import Candidate, load
 from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.quantize import trained
+from harness.recipe import Recipe
 from harness.targets import toolchain
+from harness.targets.base import Artifact
+from harness.targets.host import Host
+from harness.targets.state_scales import state_scales
 from harness.train import TOOLCHAIN, code_of, recipes, train
 from tests.house import edit, make_house
 from tests.qat import QAT, make_step, with_tflite, with_training
@@ -140,7 +146,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(model: Path, tmp_path: Pa
 @real
 def test_a_step_is_trained_over_sequences_and_goes_on_with_its_states(tmp_path: Path) -> None:
     """Cut in the last epoch of the int8 part; what it goes on to is what a training in one piece makes."""
-    model, data = make_step(tmp_path, HOST)
+    model, data = make_step(tmp_path)
     candidate = load(model)
     said: list[str] = []
     (asked,) = recipes(candidate)
@@ -153,30 +159,33 @@ def test_a_step_is_trained_over_sequences_and_goes_on_with_its_states(tmp_path: 
     assert set(broken.files) == {"qat.onnx", "qat.tflite", "float.onnx", "float.tflite"}
     assert min(broken.agreement[name] for name in ("float.onnx", "float.tflite")) > 80
     assert min(broken.agreement[name] for name in ("qat.onnx", "qat.tflite")) > 20
+    for runtime, wide in (("onnxruntime", {"Tanh", "Sub", "ReduceMean"}), ("litert", set())):
+        built = build_on_host(candidate, asked.model_copy(update={"runtime": runtime}), tmp_path / "cache")
+        assert {node.op for node in built.placement.fallbacks} <= wide
+        assert [state.agree and state.read is not None for state in state_scales(built)] == [True] * 3
+
+
+def build_on_host(candidate: Candidate, recipe: Recipe, cache: Path) -> Artifact:
+    none = np.zeros((0, candidate.frontend.frames, candidate.frontend.bins), np.float32)
+    return build(Host(), candidate, recipe, none, Cache(cache), lambda _: None)[0]
 
 
 @real
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        (
-            "(after), window[:, :, CHUNK:], after",
-            "(after), after",
-            r"gives \[\(1, 1\), \(1, 64\)\], .* in this order",
-        ),
-        ("window[:, :, CHUNK:]", "window[:, :, :CHUNK]", r"context_next differs by .* it is another function"),
-    ],
+    ("gives", "says"),
+    [("hidden", r"gives \[.*\], .* in this order"), ("slow, hidden", r"hidden_next differs by .* another function")],
 )
-def test_a_network_that_is_not_its_onnx_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
-    model, data = make_step(tmp_path, HOST)
-    edit(model / "network.py", old, new)
+def test_a_network_that_is_not_its_onnx_is_refused(tmp_path: Path, gives: str, says: str) -> None:
+    model, data = make_step(tmp_path)
+    edit(model / "network.py", "[:, :, -2:], hidden, slow", f"[:, :, -2:], {gives}")
     candidate = load(model)
     with pytest.raises(ToolchainError, match=says):
         train(candidate, recipes(candidate)[0], data, tmp_path / "work", lambda _: None)
 
 
 def test_a_step_is_not_trained_for_symmetric_int8(tmp_path: Path) -> None:
-    model, data = make_step(tmp_path, HOST + "symmetric = true\n")
+    model, data = make_step(tmp_path)
+    edit(model / "model.toml", 'method = "qat"\n', 'method = "qat"\nsymmetric = true\n')
     candidate = load(model)
     with pytest.raises(Unsupported, match=r"host/qat: a step is not trained for symmetric int8.*remove symmetric"):
         train(candidate, recipes(candidate)[0], data, tmp_path / "work", print)

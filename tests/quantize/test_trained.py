@@ -25,7 +25,7 @@ from harness.targets.rk3588 import Rk3588
 from harness.targets.state_scales import state_scales
 from harness.targets.toolchain import installed
 from tests.house import SHIPPED, edit, make_house
-from tests.qat import QAT, STEP, lay_trained, make_step, with_tflite
+from tests.qat import QAT, lay_trained, make_computer, with_tflite
 
 RANDOM = np.random.default_rng(0)
 WINDOWS: Features = RANDOM.normal(0, 1.5, (24, 49, 40)).astype(np.float32)
@@ -170,9 +170,7 @@ def test_a_compiler_takes_the_qdq_and_computes_in_int8(model: Path, tmp_path: Pa
 
 @pytest.fixture
 def step(tmp_path: Path) -> Candidate:
-    folder, _ = make_step(tmp_path, HOST)
-    lay_trained(folder, shipped=STEP, stem="step")
-    return load(folder)
+    return load(make_computer(tmp_path, HOST))
 
 
 STEPS: Features = np.random.default_rng(4).normal(0, 1, (300, 4, 40)).astype(np.float32)

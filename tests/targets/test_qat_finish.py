@@ -24,36 +24,40 @@ STATES = {"before": "after"}
 SHAPE = [1, 4]
 
 
-def save_step(path: Path, scale: float, zero: int) -> Path:
-    """after = features + before, score = 2 * after: all in int8, the state read within the graph too."""
+def save_step(path: Path, scale: float, zero: int, least: int = -128) -> Path:
+    """after = features + before, score = relu(2 * after @ weights), all in int8; the state is read within too.
+
+    ``least`` is the zero point behind the Relu.
+    """
     constants = {
         "scale": np.float32(scale),
         "zero": np.int8(zero),
+        "least": np.int8(least),
         "two": np.full(SHAPE, 127, np.int8),
+        "weights": np.array([[3, -5, 7, 11]], np.int8),
         "of two": np.float32(2 / 127),
         "none": np.int8(0),
     }
     node = helper.make_node
-    nodes = [node("DequantizeLinear", ["two", "of two", "none"], ["twice"], name="weights")]
-    for name in ("features", "before"):
-        nodes += [
-            node("QuantizeLinear", [name, "scale", "zero"], [f"{name} q"]),
-            node("DequantizeLinear", [f"{name} q", "scale", "zero"], [f"{name} dq"]),
-        ]
-    nodes += [
-        node("Add", ["features dq", "before dq"], ["sum"]),
-        node("QuantizeLinear", ["sum", "scale", "zero"], ["sum q"]),
-        node("DequantizeLinear", ["sum q", "scale", "zero"], ["after"], name="state"),
-        node("Mul", ["after", "twice"], ["score"]),
-    ]
+
+    def rounded(name: str, zero: str, back: str) -> list[onnx.NodeProto]:
+        there = node("QuantizeLinear", [name, "scale", zero], [f"{name} q"])
+        return [there, node("DequantizeLinear", [f"{name} q", "scale", zero], [back], name=back)]
+
+    nodes = [node("DequantizeLinear", [name, "of two", "none"], [f"{name} dq"]) for name in ("two", "weights")]
+    nodes += [*rounded("features", "zero", "features dq"), *rounded("before", "zero", "before dq")]
+    nodes += [node("Add", ["features dq", "before dq"], ["sum"]), *rounded("sum", "zero", "after")]
+    nodes += [node("Mul", ["after", "two dq"], ["twice"]), *rounded("twice", "zero", "twice dq")]
+    nodes += [node("Gemm", ["twice dq", "weights dq"], ["dense"], transB=1), node("Relu", ["dense"], ["clipped"])]
+    nodes += rounded("clipped", "least", "score")
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,
         "step",
         [value(name, TensorProto.FLOAT, SHAPE) for name in ("features", "before")],
-        [value(name, TensorProto.FLOAT, SHAPE) for name in ("score", "after")],
+        [value("score", TensorProto.FLOAT, [1, 1]), value("after", TensorProto.FLOAT, SHAPE)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
-        value_info=[value("sum q", TensorProto.INT8, SHAPE)],
+        value_info=[value("sum q", TensorProto.INT8, SHAPE), value("weights dq", TensorProto.FLOAT, SHAPE)],
     )
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
@@ -69,13 +73,19 @@ def says(path: Path, features: Floats, before: Floats) -> list[Floats]:
 @given(
     scale=st.floats(1e-3, 1.0),
     zero=st.integers(-128, 127),
+    least=st.sampled_from([-128, 0, 100]),
     values=st.lists(st.floats(-100, 100, width=32), min_size=8, max_size=8),
     unsigned=st.booleans(),
 )
 def test_it_stays_the_same_function(
-    tmp_path_factory: pytest.TempPathFactory, scale: float, zero: int, values: list[float], unsigned: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    scale: float,
+    zero: int,
+    least: int,
+    values: list[float],
+    unsigned: bool,
 ) -> None:
-    path = save_step(tmp_path_factory.mktemp("step") / "qat.onnx", scale, zero)
+    path = save_step(tmp_path_factory.mktemp("step") / "qat.onnx", scale, zero, least)
     feeds = np.array(values, np.float32).reshape(2, *SHAPE)
     before = says(path, *feeds)
     finish_onnx(path, unsigned=unsigned)
@@ -84,7 +94,7 @@ def test_it_stays_the_same_function(
 
 
 @pytest.mark.parametrize("unsigned", [True, False])
-def test_an_output_is_nobodys_input_and_activations_alone_become_unsigned(tmp_path: Path, unsigned: bool) -> None:
+def test_an_output_is_nobodys_input_and_weights_alone_stay_signed(tmp_path: Path, unsigned: bool) -> None:
     path = save_step(tmp_path / "qat.onnx", 0.1, -5)
     finish_onnx(path, unsigned=unsigned)
     graph = onnx.load(path).graph
@@ -92,11 +102,17 @@ def test_an_output_is_nobodys_input_and_activations_alone_become_unsigned(tmp_pa
     assert not read & {value.name for value in graph.output}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     zeros = {node.output[0]: constants[node.input[2]] for node in graph.node if node.op_type == "DequantizeLinear"}
-    assert zeros.pop("twice").dtype == np.int8  # weights
-    assert {(zero.dtype, int(zero)) for zero in zeros.values()} == {
-        (np.dtype(np.uint8), 123) if unsigned else (np.dtype(np.int8), -5)
-    }
+    assert zeros.pop("weights dq").dtype == np.int8
+    assert {zero.dtype for zero in zeros.values()} == {np.dtype(np.uint8 if unsigned else np.int8)}
+    assert int(zeros["after"]) == (123 if unsigned else -5)
     assert set(constants) <= read
+
+
+@pytest.mark.parametrize(("least", "unsigned", "stays"), [(-128, True, False), (0, True, True), (-128, False, True)])
+def test_a_relu_goes_where_rounding_clips_in_its_place(tmp_path: Path, least: int, unsigned: bool, stays: bool) -> None:
+    path = save_step(tmp_path / "qat.onnx", 0.1, -5, least)
+    finish_onnx(path, unsigned=unsigned)
+    assert ("Relu" in {node.op_type for node in onnx.load(path).graph.node}) == stays
 
 
 def test_a_state_is_still_read_as_it_is_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from harness.targets.workers.qat_places import INT8, joins
 MOST = 127  # of a constant 1 that joins are multiplied by
 INNER = "_inner"
 TO_UNSIGNED = 128
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def carry_across_scales(model: Any) -> Any:
@@ -67,7 +68,7 @@ def _give_outputs_their_own(graph: Any) -> None:
     for node in graph.node:
         nodes.append(node)
         name = node.output[0]
-        readers = [other for other in graph.node if name in other.input]
+        readers = _readers(graph, name)
         if node.op_type != "DequantizeLinear" or name not in outputs or not readers:
             continue
         inner = type(node).FromString(node.SerializeToString())
@@ -75,29 +76,66 @@ def _give_outputs_their_own(graph: Any) -> None:
         nodes.append(inner)
         for reader in readers:
             reader.input[:] = [inner.output[0] if given == name else given for given in reader.input]
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    _replace(graph.node, nodes)
 
 
 def _make_unsigned(graph: Any) -> None:
-    import numpy as np
-    from onnx import TensorProto, numpy_helper
+    """uint8 in place of int8 wherever an operator computes, 128 added to values and zero points; weights stay."""
+    from onnx import TensorProto
 
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[0] in constants:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        zero = numpy_helper.to_array(constants[node.input[2]]).astype(np.int16) + TO_UNSIGNED
-        name = f"{node.input[2]}_unsigned"
-        if name not in constants:
-            constants[name] = numpy_helper.from_array(zero.astype(np.uint8), name)
-            graph.initializer.append(constants[name])
-        node.input[2] = name
+        if node.input[0] in constants:
+            if any(reader.op_type in WEIGHTED for reader in _readers(graph, node.output[0])):
+                continue
+            node.input[0] = _shifted(graph, constants, node.input[0])
+        node.input[2] = _shifted(graph, constants, node.input[2])
     for value in graph.value_info:
         if value.type.tensor_type.elem_type == TensorProto.INT8 and value.name not in constants:
             value.type.tensor_type.elem_type = TensorProto.UINT8
+    _drop_relus_behind_gemms(graph, constants)
     read = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in read])
+
+
+def _shifted(graph: Any, constants: dict[str, Any], name: str) -> str:
+    import numpy as np
+    from onnx import numpy_helper
+
+    other = f"{name}_unsigned"
+    if other not in constants:
+        values = numpy_helper.to_array(constants[name]).astype(np.int16) + TO_UNSIGNED
+        constants[other] = numpy_helper.from_array(values.astype(np.uint8), other)
+        graph.initializer.append(constants[other])
+    return other
+
+
+def _drop_relus_behind_gemms(graph: Any, constants: dict[str, Any]) -> None:
+    """What is quantized from zero on clips as a Relu does; with it, onnxruntime would compute both in float."""
+    from onnx import numpy_helper
+
+    makers = {node.output[0]: node for node in graph.node}
+    gone = []
+    for relu in [node for node in graph.node if node.op_type == "Relu"]:
+        before, readers = makers.get(relu.input[0]), _readers(graph, relu.output[0])
+        clipped = [node.op_type == "QuantizeLinear" and node.input[2] in constants for node in readers]
+        if before is None or before.op_type != "Gemm" or not all(clipped):
+            continue
+        if all(not numpy_helper.to_array(constants[node.input[2]]).any() for node in readers):
+            for node in readers:
+                node.input[0] = relu.input[0]
+            gone.append(relu.output[0])
+    _replace(graph.node, [node for node in graph.node if node.output[0] not in gone])
+
+
+def _readers(graph: Any, name: str) -> list[Any]:
+    return [node for node in graph.node if name in node.input]
+
+
+def _replace(held: Any, wanted: list[Any]) -> None:
+    """The repeated field holds copies of ``wanted``, which may be its own."""
+    copies = [type(each).FromString(each.SerializeToString()) for each in wanted]
+    del held[:]
+    held.extend(copies)

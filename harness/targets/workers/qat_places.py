@@ -50,11 +50,11 @@ class _Places:
 
     def _tie(self, node: Any) -> None:
         for given in _activations(node) if joins(node) else ():
-            if len(_readers(given)) == 1 and given not in self._fixed:
+            if len(_readers(given)) == 1 and given not in self._fixed and not _clips(given):
                 self.same(given, node)
         for given in self.read(node):
             self.same(given, (given, node))
-            if _moves(node):
+            if _keeps(node):
                 self.same(given, node)
 
     def read(self, node: Any) -> list[Any]:
@@ -118,24 +118,32 @@ def _fuses(node: Any) -> bool:
 
     aten = torch.ops.aten
     layers = (aten.conv1d.default, aten.conv2d.default, aten.linear.default, aten.add.Tensor)
-    before = node.args[0] if node.target in (aten.relu.default, aten.relu_.default) else None
-    return before is not None and before.target in layers and len(_readers(before)) == 1
+    return _clips(node) and node.args[0].target in layers and len(_readers(node.args[0])) == 1
+
+
+def _clips(node: Any) -> bool:
+    """A Relu: a scale that begins at zero clips in its place, so it takes no other."""
+    import torch
+
+    return node.target in (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 
 
 def joins(node: Any) -> bool:
     import torch
 
-    return bool(node.target == torch.ops.aten.cat.default)
+    return node.target in (torch.ops.aten.cat.default, torch.ops.aten.stack.default)
 
 
-def _moves(node: Any) -> bool:
-    """Values go elsewhere and stay what they are."""
+def _keeps(node: Any) -> bool:
+    """Values are moved, chosen or averaged, and LiteRT's kernels leave them their scale."""
     import torch
 
     aten = torch.ops.aten
     return node.target in (
         *(aten.flatten.using_ints, aten.view.default, aten.reshape.default, aten.permute.default, aten.transpose.int),
-        *(aten.slice.Tensor, aten.squeeze.dim, aten.unsqueeze.default, aten.select.int, aten.max_pool2d.default),
+        *(aten.slice.Tensor, aten.select.int, aten.squeeze.dim, aten.unsqueeze.default, aten.expand.default),
+        *(aten.max_pool2d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default, aten.mean.dim),
+        *(aten.clone.default, aten.contiguous.default, aten.dropout.default),
     )
 
 
