@@ -4,14 +4,14 @@
     python -m benchmarks.qat_streaming --speech DIR --work DIR
 
 Healthy, and with the channels of its convolutions unequal. Every stage is kept in the work folder: killed and run
-again, it goes on where it was. ``--seed`` trains by another seed. Prints the tables as Markdown.
+again, it goes on where it was. Prints the tables as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.qat import CHECKOUT, CONFIDENCE, FLOAT, INTERVALS, METHODS, PATHS, SEED, K, compared, laid, of, say
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, required=True, help="training sequences")
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--seed", type=int, help="of the training, in place of model.toml's")
+    parser.add_argument("--path", action="append", choices=PATHS, help="these alone; repeatable")
     options = parser.parse_args()
     work = options.work.resolve()
     each, gained = [], []
@@ -58,8 +59,8 @@ def main() -> None:
         told = train(candidate, candidate.recipe(FLOAT), options.speech, work / "train" / kind, say)
         say(f"{kind}: trained on {told.data}, losses {told.losses}")
         run = Run(work / kind / "records", Cache(work / "cache"), golden_mode="new", toolchains=False, say=say)
-        each += [f"| {kind} {row}" for row in figures(run, candidate)]
-        gained += [f"| {kind} {row}" for row in gains(run, candidate)]
+        each += [f"| {kind} {row}" for row in figures(run, candidate, options.path or PATHS)]
+        gained += [f"| {kind} {row}" for row in gains(run, candidate, options.path or PATHS)]
     print(
         "| model | path | weights | words missed, % | false accepts an hour | score SQNR, dB | drift, dB | evidence |"
     )
@@ -85,12 +86,12 @@ def unequal(source: Path, path: Path) -> None:
     imbalance_step(source, path, k=K, seed=SEED)
 
 
-def figures(run: Run, candidate: Candidate) -> Iterator[str]:
+def figures(run: Run, candidate: Candidate, paths: Iterable[str]) -> Iterator[str]:
     """At the candidate's threshold: the shipped float, the float trained as long, then every path by every method."""
     yield f"| host, onnxruntime | shipped float {_told(run, candidate, ORIGINAL)}"
     trained = candidate.recipe(FLOAT)
     yield f"| host, onnxruntime | float trained as long, unquantized {_told(run, candidate, trained)}"
-    for path in PATHS:
+    for path in paths:
         for method, words in METHODS.items():
             yield f"| {path} | {words} {_told(run, candidate, of(candidate, path, method))}"
 
@@ -111,9 +112,9 @@ def _told(run: Run, candidate: Candidate, recipe: Recipe) -> str:
     return f"| {' | '.join(cells)} | {run.artifact(candidate, recipe).evidence} |"
 
 
-def gains(run: Run, candidate: Candidate) -> Iterator[str]:
+def gains(run: Run, candidate: Candidate, paths: Iterable[str]) -> Iterator[str]:
     """QAT against the two others of each path, word by word and minute by minute."""
-    for path in PATHS:
+    for path in paths:
         qat = of(candidate, path, "qat")
         for method in ("ptq", "tuned"):
             other = of(candidate, path, method)
