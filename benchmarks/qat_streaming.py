@@ -100,8 +100,8 @@ def _told(run: Run, candidate: Candidate, recipe: Recipe) -> str:
     _, point = run.listening(candidate, recipe, HEARD)
     missed, rate = percent(point.frr(CONFIDENCE, INTERVALS)), point.rate(CONFIDENCE)
     cells = [
-        f"{missed.value:.1f} [{missed.low:.1f}, {missed.high:.1f}], n={missed.n} words",
-        f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}], {point.false_accepts} in {point.hours:.2f} h",
+        f"{missed.value:.1f} [{missed.low:.1f}, {missed.high:.1f}]",
+        f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}], n={point.false_accepts}",
     ]
     if recipe == ORIGINAL:
         cells += ["", ""]
@@ -109,7 +109,8 @@ def _told(run: Run, candidate: Candidate, recipe: Recipe) -> str:
         minutes = run.against(candidate, recipe).minutes
         level, growth = minutes.level(CONFIDENCE, INTERVALS), minutes.growth(CONFIDENCE, INTERVALS)
         cells += [f"{each.value:.{d}f} [{each.low:.{d}f}, {each.high:.{d}f}]" for each, d in ((level, 1), (growth, 2))]
-    return f"| {' | '.join(cells)} | {run.artifact(candidate, recipe).evidence} |"
+    heard = f"n={missed.n} words of {missed.clusters} speakers, {point.hours:.2f} h"
+    return f"| {' | '.join(cells)} | {run.artifact(candidate, recipe).evidence}, {heard} |"
 
 
 def gains(run: Run, candidate: Candidate, paths: Iterable[str]) -> Iterator[str]:
