@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from harness.cluster.make import make, refuse_other
 from harness.errors import InfraError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 FIRST_WORKER_S = 30.0
+ANSWER_S = 120.0  # for a worker to import voxgate
 WORKER = "dask worker {} --nthreads 1"
 
 
@@ -64,12 +66,19 @@ def _require_workers(client: Client, address: str) -> None:
                 f"--scheduler {address}: the worker {worker} has {threads} threads, and renderings are seeded for a "
                 f"whole process: start as many workers of one thread instead: {command} --nworkers {threads}"
             )
-    for worker, found in client.run(make, on_error="return").items():
-        if not isinstance(found, dict):
+    asked = {
+        worker: client.submit(make, workers=[worker], key=f"voxgate-make-{uuid4().hex}", pure=False)
+        for worker in client.nthreads()
+    }
+    for worker, future in asked.items():
+        try:
+            found = future.result(timeout=ANSWER_S)
+        except Exception as error:
             raise InfraError(
-                f"--scheduler {address}: the worker {worker} cannot say what it is made of ({_plain(found)}): it has "
-                "no voxgate, or another. Install there what is here: pip install 'voxgate[dask]', and start it anew."
-            )
+                f"--scheduler {address}: the worker {worker} does not say what it is made of ({_plain(error)}): it has "
+                "no voxgate, another one, or is stuck. Install there what is here, pip install 'voxgate[dask]', and "
+                "start it anew."
+            ) from error
         refuse_other(worker, make(), found)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import numpy as np
-from distributed import Client, wait
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from harness.audio.clip import Clip
@@ -35,6 +35,8 @@ from harness.targets.registry import registry
 GRACE_S = 60.0  # without any worker, while something is asked for
 PATIENCE_S = 4 * 3600.0  # for one task, its wait for a worker included
 LOOK_S = 1.0
+ANSWER_S = 10.0  # for the scheduler to say who is there
+FETCH_S = 600.0  # for one answer to come over
 CLIPS = 50  # of one task: about 2 MB of audio each way
 AHEAD = 4  # such tasks in hand for each worker
 ROWS = 512  # outputs decoded by one task: whole batches of the decoder
@@ -119,7 +121,7 @@ class Cluster(Engine):
     def close(self) -> None:
         self.client.close(timeout=LOOK_S)
 
-    def _ask(self, stage: str, *request: Any) -> Any:
+    def _ask(self, stage: str, *request: Any) -> Future:
         if self._lost:
             raise InfraError(self._lost)
         key = f"voxgate-{stage}-{uuid4().hex}"  # Dask keeps a result for as long as a future of its key is held
@@ -127,7 +129,7 @@ class Cluster(Engine):
 
     def _spread(self, stage: str, subject: str, requests: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Answers in the order of the requests, a few of which are in hand for each worker."""
-        most, waiting = AHEAD * max(1, self._workers()), deque[Any]()
+        most, waiting = AHEAD * max(1, self._workers()), deque[Future]()
         for request in requests:
             waiting.append(self._ask(stage, *request))
             if len(waiting) > most:
@@ -135,45 +137,49 @@ class Cluster(Engine):
         while waiting:
             yield self._answer(waiting.popleft(), subject)
 
-    def _answer(self, asked: Any, subject: str) -> Any:
+    def _answer(self, asked: Future, subject: str) -> Any:
         """What a task gave. Raises what it raised; InfraError where it cannot be done any more."""
         begun = seen = time.monotonic()
-        while not asked.done():
+        while True:
             try:
-                wait([asked], timeout=LOOK_S)
+                error = asked.exception(timeout=LOOK_S)
+                if error is None:  # where its worker is lost by now, it is done anew
+                    worker, value = asked.result(timeout=FETCH_S)
+                    self.done[worker, asked.key.split("-")[1]] += 1
+                    return value
             except TimeoutError:
                 now = time.monotonic()
                 seen = now if self._workers() else seen
                 if now - seen > GRACE_S:
-                    self._lose(f"no worker of {self._address} is left, for {GRACE_S:.0f} s, and {subject} waits.")
+                    self._lose(f"{self._address} has had no worker for {GRACE_S:.0f} s, and {subject} waits.")
                 if now - begun > PATIENCE_S:
                     self._lose(f"{subject} is not done by the workers of {self._address} after {PATIENCE_S:.0f} s.")
-            except Exception:  # noqa: S112 -- cancelled: told below
                 continue
-        if asked.status == "finished":
-            worker, value = asked.result()
-            self.done[worker, asked.key.split("-")[1]] += 1
-            return value
-        if asked.status != "error":
-            self._lose(f"the scheduler {self._address} is lost, and with it {subject}.")
-        error = asked.exception()
+            except Exception as raised:
+                error = raised
+            raise self._told(error, asked, subject)
+
+    def _told(self, error: BaseException, asked: Future, subject: str) -> VoxgateError:
+        """The error of a task that is not done, as one that a person can act on."""
         if isinstance(error, VoxgateError):
-            raise error
+            return error
         if isinstance(error, KilledWorker):
-            raise InfraError(
+            return InfraError(
                 f"{subject}: {error.allowed_failures + 1} workers died of it, one after another (out of memory?); look "
                 f"at their logs. {WITHOUT}"
             )
-        raise InfraError(f"{subject}: failed on a worker: {type(error).__name__}: {error}. {WITHOUT}")
+        if asked.status != "error":
+            self._lose(f"the scheduler {self._address} is lost, and with it {subject}.")
+        return InfraError(f"{subject}: failed on a worker: {type(error).__name__}: {error}. {WITHOUT}")
 
     def _workers(self) -> int:
         """How many there are now; 0 where the scheduler does not say."""
         try:
-            return len(self.client.scheduler_info()["workers"])
+            return len(self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S))
         except (OSError, ValueError):
             return 0
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str) -> NoReturn:
         self._lost = self._lost or f"{why} {WITHOUT}"
         raise InfraError(self._lost)
 
