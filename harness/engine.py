@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
-from harness.audio.conditions import Condition, Rendered, rendered
+from harness.audio.conditions import Condition, render_into
 from harness.audio.corpus import Corpus
 from harness.build import here
 from harness.cache import Cache
@@ -17,9 +18,11 @@ from harness.targets.base import Artifact, Board, Features, Job, Logits, Progres
 class Engine:
     """Each stage from values to values; what is made is kept by whoever asks. Nothing here is timed."""
 
-    def render(self, corpus: Corpus, condition: Condition, samples: int, cache: Cache) -> Iterator[Rendered]:
-        """Every clip under one condition, some at a time, in order. ``cache`` keeps the condition's room."""
-        return rendered(corpus, condition, samples, cache)
+    def render(
+        self, folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Progress
+    ) -> None:
+        """Every clip under one condition, as :func:`render_into` leaves it in a folder. ``cache`` keeps rooms."""
+        render_into(folder, corpus, condition, samples, cache, say)
 
     def build(self, target: Target, candidate: Candidate, job: Job) -> Artifact:
         """The artifact in the folder of the job."""

@@ -37,7 +37,7 @@ class Dask:
         return self.address
 
     def add(self, name: str, *, checkout: Path = CHECKOUT, threads: int = 1, doomed: bool = False) -> None:
-        """A worker that runs the code of a checkout; a ``doomed`` one is killed as its second task begins."""
+        """A worker that runs the code of a checkout; a ``doomed`` one is killed as its first stage begins."""
         more = ["--preload", str(DOOMED)] if doomed else []
         plain = ["--no-nanny", "--host", "127.0.0.1", "--local-directory", str(self.folder / name), "--name", name]
         self._start("worker", self.address, "--nthreads", str(threads), *plain, *more, name=name, checkout=checkout)
@@ -53,10 +53,10 @@ class Dask:
             time.sleep(0.05)
         return found[1]
 
-    def stop(self) -> None:
-        for process in self.processes.values():
+    def end(self, *names: str) -> None:
+        for name in names:
+            process = self.processes.pop(name)
             process.kill()
-        for process in self.processes.values():
             process.wait()
 
     def _start(self, command: str, *arguments: str, name: str = "", checkout: Path = CHECKOUT) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.ahead import Asked, ahead
-from harness.audio.conditions import Condition, Rendered
+from harness.audio.conditions import Condition
 from harness.audio.corpus import Corpus
 from harness.boards.local import LocalBoard
 from harness.cache import Cache
@@ -29,9 +29,9 @@ class Noting(Engine):
         self.asked: list[str] = []
         self.broken = broken
 
-    def render(self, corpus: Corpus, condition: Condition, samples: int, cache: Cache) -> Iterator[Rendered]:
+    def render(self, folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Any) -> None:
         self.asked.append(f"render {condition.id}")
-        return super().render(corpus, condition, samples, cache)
+        super().render(folder, corpus, condition, samples, cache, say)
 
     def build(self, target: Target, candidate: Candidate, job: Job) -> Artifact:
         self.asked.append(f"build {job.recipe.id}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -129,35 +129,39 @@ class Renditions:
     sketch: npt.NDArray[np.float32]
 
 
+Renderer = Callable[[Path, Corpus, Condition, int, Cache, Say], None]  # fills a folder; the cache keeps rooms
 Rendered = tuple[bytes, bytes, bytes]  # of some clips: int16 audio, float32 levels_db and sketch
-Renderer = Callable[[Corpus, Condition, int, Cache], Iterable[Rendered]]  # all of a corpus, in the order of its clips
 
 
-def rendered(corpus: Corpus, condition: Condition, samples: int, cache: Cache) -> Iterator[Rendered]:
-    """Every clip, some at a time, by the processors of this machine. ``cache`` keeps the condition's room."""
-    rate = corpus.sample_rate
+def render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
+    """The files of :class:`Renditions`, by every processor of this machine."""
+    count, rate = len(corpus.clips), corpus.sample_rate
     room = ROOMS[condition.room] if condition.room else None
     if room is not None:
         cached_bank(room, rate, cache)  # simulated once, here: parts find it
     asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
     parts = (
         (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
-        for first in range(0, len(corpus.clips), pool.SIZE)
+        for first in range(0, count, pool.SIZE)
     )
-    yield from pool.over(rendered_part, parts, len(corpus.clips))
+    write_parts(folder, corpus, condition, samples, pool.over(rendered_part, parts, count), say)
 
 
 def render_corpus(
-    corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say, by: Renderer = rendered
+    corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say, by: Renderer = render_into
 ) -> Renditions:
     """Every clip, fitted to ``samples`` and rendered, made once per cache."""
 
     def make(folder: Path) -> None:
-        _write(folder, corpus, condition, samples, by(corpus, condition, samples, cache), say)
+        by(folder, corpus, condition, samples, cache, say)
 
     order = digest([clip.id for clip in corpus.clips])
     key = digest("renditions", corpus.digest, order, condition.digest, samples, corpus.sample_rate)
-    folder = cache.entry("renditions", key, make).path
+    return read_renditions(cache.entry("renditions", key, make).path, corpus, condition)
+
+
+def read_renditions(folder: Path, corpus: Corpus, condition: Condition) -> Renditions:
+    """What a renderer left of the corpus in a folder."""
     facts = json.loads((folder / "facts.json").read_text())
     return Renditions(
         corpus=corpus.name,
@@ -171,9 +175,10 @@ def render_corpus(
     )
 
 
-def _write(
+def write_parts(
     folder: Path, corpus: Corpus, condition: Condition, samples: int, parts: Iterable[Rendered], say: Say
 ) -> None:
+    """The files of :class:`Renditions` from those of some clips at a time, in order."""
     count, index = len(corpus.clips), 0
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
     total = hashlib.sha256()

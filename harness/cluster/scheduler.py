@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from harness.audio.clip import Clip
-from harness.audio.conditions import SKETCH, Condition, Rendered
+from harness.audio.conditions import SKETCH, Condition, Rendered, write_parts
 from harness.audio.corpus import Corpus
 from harness.build import load
 from harness.cache import Cache
@@ -55,18 +56,10 @@ class Cluster(Engine):
         self.done: Counter[tuple[str, str]] = Counter()  # tasks by worker and stage
         self._lost = ""  # why nothing more is asked for
 
-    def render(self, corpus: Corpus, condition: Condition, samples: int, cache: Cache) -> Iterator[Rendered]:
-        subject, clips = f"{corpus.name}, {condition.id}", corpus.clips
-        requests = (
-            ([_sound(clip, place) for place, clip in enumerate(some)], condition, samples, corpus.sample_rate)
-            for some in _parts(clips, CLIPS)
-        )
-        for number, answer in enumerate(self._spread("render", subject, requests)):
-            audio, levels, sketch = answer
-            count = len(clips[number * CLIPS :][:CLIPS])
-            if (len(audio), len(levels), len(sketch)) != (2 * count * samples, 4 * count, 4 * count * SKETCH):
-                raise InfraError(f"{subject}: a worker's answer is not {count} clips of {samples} samples. {WITHOUT}")
-            yield answer
+    def render(
+        self, folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Progress
+    ) -> None:
+        write_parts(folder, corpus, condition, samples, self._rendered(corpus, condition, samples), say)
 
     def build(self, target: Target, candidate: Candidate, job: Job) -> Artifact:
         request = (pack_candidate(candidate), job.recipe, job.calibration, job.key, self.provision)
@@ -120,6 +113,19 @@ class Cluster(Engine):
 
     def close(self) -> None:
         self.client.close(timeout=LOOK_S)
+
+    def _rendered(self, corpus: Corpus, condition: Condition, samples: int) -> Iterator[Rendered]:
+        subject, clips = f"{corpus.name}, {condition.id}", corpus.clips
+        requests = (
+            ([_sound(clip, place) for place, clip in enumerate(some)], condition, samples, corpus.sample_rate)
+            for some in _parts(clips, CLIPS)
+        )
+        for number, answer in enumerate(self._spread("render", subject, requests)):
+            audio, levels, sketch = answer
+            count = len(clips[number * CLIPS :][:CLIPS])
+            if (len(audio), len(levels), len(sketch)) != (2 * count * samples, 4 * count, 4 * count * SKETCH):
+                raise InfraError(f"{subject}: a worker's answer is not {count} clips of {samples} samples. {WITHOUT}")
+            yield answer
 
     def _ask(self, stage: str, *request: Any) -> Future:
         if self._lost:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.audio.clip import Clip
-from harness.audio.conditions import Condition, Rendered, rendered
+from harness.audio.conditions import Condition, Rendered, read_renditions, render_into
 from harness.audio.corpus import Corpus
 from harness.build import artifact_key
 from harness.build import build as build_artifact
@@ -60,14 +60,17 @@ def render(scratch: Cache, sounds: Sequence[Sound], condition: Condition, sample
     """Some clips under one condition."""
     scratch.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="clips-", dir=scratch.root) as name:
-        folder = Path(name)
+        folder, made = Path(name), Path(name, "made")
+        made.mkdir()
         unpack(tuple((sound.name, sound.content) for sound in sounds), folder)
         clips = tuple(
             Clip(sound.id, folder / sound.name, "", "", "", "test", None, sound.resample, sound.mixed)
             for sound in sounds
         )
-        parts = list(rendered(Corpus("sent", folder, clips, rate, {}, False), condition, samples, scratch))
-    return tuple(b"".join(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+        corpus = Corpus("sent", folder, clips, rate, {}, False)
+        render_into(made, corpus, condition, samples, scratch, _silent)
+        found = read_renditions(made, corpus, condition)
+        return found.audio.tobytes(), found.levels_db.tobytes(), found.sketch.tobytes()
 
 
 def build(scratch: Cache, sent: Parcel, recipe: Recipe, calibration: Features, key: str, provision: bool) -> Parcel:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.audio.clip import Clip
-from harness.audio.conditions import CONDITIONS, Renderer, render_corpus, rendered
+from harness.audio.conditions import CONDITIONS, Renderer, render_corpus, render_into
 from harness.audio.corpus import Corpus
 from harness.audio.frontend import Features, FrontEnd
 from harness.cache import Cache, digest
@@ -56,7 +56,7 @@ def calibrate(
     say: Any = lambda _: None,
     *,
     sentences: bool = False,
-    by: Renderer = rendered,
+    by: Renderer = render_into,
 ) -> CalibrationSet:
     """Choose, render and extract. Where labels are ``sentences``, not all of them need be heard.
 

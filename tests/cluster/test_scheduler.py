@@ -12,12 +12,13 @@ import pytest
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
-from harness.audio.conditions import CONDITIONS, rendered
+from harness.audio.conditions import CONDITIONS, render_corpus, render_into
 from harness.audio.corpus import Corpus, load_corpus
 from harness.build import build
 from harness.cache import Cache
 from harness.candidate import load
 from harness.cluster import scheduler
+from harness.cluster.parcel import Parcel, pack_whole
 from harness.cluster.scheduler import Cluster
 from harness.engine import Engine
 from harness.errors import CorpusError, InfraError, Unsupported
@@ -60,12 +61,15 @@ def test_renderings_are_the_same_to_the_bit(
     cluster: Cluster, few: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str
 ) -> None:
     monkeypatch.setattr(scheduler, "CLIPS", 3)
-    here = list(rendered(few, CONDITIONS[condition], SAMPLES, Cache(tmp_path)))
-    there = list(cluster.render(few, CONDITIONS[condition], SAMPLES, Cache(tmp_path)))
-    assert len(there) == 3
-    assert [b"".join(parts) for parts in zip(*there, strict=True)] == [
-        b"".join(parts) for parts in zip(*here, strict=True)
-    ]
+    made: list[Parcel] = []
+    for number, by in enumerate((render_into, cluster.render)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        by(folder, few, CONDITIONS[condition], SAMPLES, Cache(tmp_path / "rooms"), print)
+        made.append(pack_whole(folder))
+    assert made[0] == made[1]
+    assert {name for name, _ in made[0]} == {"audio.npy", "facts.json", "levels_db.npy", "sketch.npy"}
+    assert cluster.done.total() == 3
 
 
 def test_a_build_and_its_scores_are_the_same(cluster: Cluster, step: Artifact, tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_the_error_of_a_stage_is_told_as_its_own(cluster: Cluster, few: Corpus, 
     noise.write_bytes(b"no audio")
     broken = replace(few, clips=(replace(few.clips[0], path=noise),))
     with pytest.raises(CorpusError, match="is no readable audio"):
-        list(cluster.render(broken, CONDITIONS["clean"], SAMPLES, Cache(tmp_path)))
+        render_corpus(broken, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, cluster.render)
 
 
 def test_another_toolchain_is_refused_before_it_builds(cluster: Cluster, tmp_path: Path) -> None:
@@ -152,10 +156,10 @@ def test_without_a_worker_the_wait_ends(
     with Client(deserted.scheduler_address, set_as_default=False) as client:
         left = Cluster(client, provision=False)
         with pytest.raises(InfraError, match=r"tcp://.* has had no worker for 0 s, and commands, clean waits"):
-            list(left.render(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path)))
+            render_corpus(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, left.render)
         monkeypatch.setattr(client, "submit", lambda *_, **__: pytest.fail("it is asked again"))
         with pytest.raises(InfraError, match="has had no worker"):
-            list(left.render(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path)))
+            render_corpus(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, left.render)
 
 
 def test_a_task_that_is_never_done_is_given_up(
@@ -167,7 +171,9 @@ def test_a_task_that_is_never_done_is_given_up(
         Client(deserted.scheduler_address, set_as_default=False) as client,
         pytest.raises(InfraError, match=r"commands, clean is not done by the workers of tcp://.* after 0 s"),
     ):
-        list(Cluster(client, provision=False).render(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path)))
+        render_corpus(
+            few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, Cluster(client, provision=False).render
+        )
 
 
 def test_a_lost_scheduler_is_told(few: Corpus, tmp_path: Path, deserted: LocalCluster) -> None:
@@ -185,7 +191,7 @@ def test_an_answer_of_another_shape_is_refused(
 ) -> None:
     monkeypatch.setattr(cluster, "_spread", lambda *_: iter([(b"", b"", b"")]))
     with pytest.raises(InfraError, match="a worker's answer is not 7 clips of 16000 samples"):
-        list(cluster.render(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path)))
+        render_corpus(few, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, cluster.render)
 
 
 def test_a_recipe_that_cannot_be_honoured_is_unsupported_there_too(cluster: Cluster, tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ RENDERED = 12  # parts of at most 50 clips: of the test clips twice, of the cali
 VALUES = ("features", "outputs", "renditions")  # kinds of entries that hold figures alone
 
 
-@pytest.fixture
-def dask(tmp_path: Path) -> Iterator[Dask]:
-    folder = tmp_path / "dask"
-    folder.mkdir()
-    found = Dask(folder)
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    """A scheduler and two workers."""
+    found = Dask(tmp_path_factory.mktemp("dask"))
+    for name in ("a", "b"):
+        found.add(name)
     yield found
-    found.stop()
+    found.end(*list(found.processes))
 
 
 def contents(cache: Path) -> dict[str, bytes]:
@@ -32,10 +33,20 @@ def contents(cache: Path) -> dict[str, bytes]:
     return {path.relative_to(cache).as_posix(): path.read_bytes() for path in files}
 
 
-def test_verdicts_are_those_of_one_machine(gate: Gate, template: Path, healthy: GateRun, dask: Dask) -> None:
-    dask.add("a")
-    dask.add("b")
-    run = gate(template, "-m", "host", "--scheduler", dask.ready(), work=dask.folder / "work")
+def tasks(run: GateRun) -> dict[str, dict[str, int]]:
+    """How many each worker did, by stage."""
+    found: dict[str, dict[str, int]] = json.loads((run.folder / "cluster.json").read_text())["tasks"]
+    return found
+
+
+def judged(gate: Gate, house: Path, dask: Dask, work: Path) -> GateRun:
+    return gate(house, "-m", "host", "--scheduler", dask.ready(), work=work)
+
+
+def test_verdicts_are_those_of_one_machine(
+    gate: Gate, template: Path, healthy: GateRun, dask: Dask, tmp_path: Path
+) -> None:
+    run = judged(gate, template, dask, tmp_path)
     assert run.code == 0, run.output
     assert run.rows == healthy.rows
     made = contents(run.work / "cache")
@@ -43,31 +54,34 @@ def test_verdicts_are_those_of_one_machine(gate: Gate, template: Path, healthy: 
     assert made.items() <= contents(gate.cache).items()
     assert "2 workers (a, b) of tcp://127.0.0.1:" in run.output
     assert "latency, memory and energy are measured here" in run.output
-    done = json.loads((run.folder / "cluster.json").read_text())["tasks"]
+    done = tasks(run)
     assert set(done) == {"a", "b"}
     assert {stage for stages in done.values() for stage in stages} == {"render", "build", "run"}
     assert sum(stages.get("render", 0) for stages in done.values()) == RENDERED
 
 
-def test_a_worker_killed_midway_changes_nothing(gate: Gate, template: Path, healthy: GateRun, dask: Dask) -> None:
-    dask.add("lasting")
+def test_a_worker_killed_midway_changes_nothing(
+    gate: Gate, template: Path, healthy: GateRun, dask: Dask, tmp_path: Path
+) -> None:
     dask.add("doomed", doomed=True)
-    run = gate(template, "-m", "host", "--scheduler", dask.ready(), work=dask.folder / "work")
+    run = judged(gate, template, dask, tmp_path)
     assert dask.processes["doomed"].wait(timeout=10) == -signal.SIGKILL
+    dask.end("doomed")
     assert run.code == 0, run.output
     assert run.rows == healthy.rows
-    assert "2 workers (doomed, lasting)" in run.output
+    assert "3 workers (a, b, doomed)" in run.output
     assert contents(run.work / "cache").items() <= contents(gate.cache).items()
-    done = json.loads((run.folder / "cluster.json").read_text())["tasks"]
-    assert sum(done.get("doomed", {}).values()) <= 1
+    done = tasks(run)
+    assert set(done) == {"a", "b"}
     assert sum(stages.get("render", 0) for stages in done.values()) == RENDERED
 
 
-def test_a_worker_of_another_voxgate_is_refused(gate: Gate, template: Path, dask: Dask) -> None:
-    shutil.copytree(CHECKOUT / "harness", dask.folder / "other" / "harness")
-    edit(dask.folder / "other" / "harness" / "__init__.py", '__version__ = "', '__version__ = "9')
-    dask.add("other", checkout=dask.folder / "other")
-    run = gate(template, "-m", "host", "--scheduler", dask.ready(), work=dask.folder / "work")
+def test_a_worker_of_another_voxgate_is_refused(gate: Gate, template: Path, dask: Dask, tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "harness", tmp_path / "other" / "harness")
+    edit(tmp_path / "other" / "harness" / "__init__.py", '__version__ = "', '__version__ = "9')
+    dask.add("other", checkout=tmp_path / "other")
+    run = judged(gate, template, dask, tmp_path / "work")
+    dask.end("other")
     assert run.code == USAGE
     assert "is not of this machine's make" in run.output
     assert "it has voxgate 9" in run.output
