@@ -18,8 +18,16 @@ from harness.engine import Engine
 from harness.errors import ToolchainError
 from harness.recipe import FLOAT
 from harness.run import Run
-from harness.targets.base import Artifact, Board, Evidence, Features, Job, Logits, Target
-from tests.house import accept_golden, make_house
+from harness.targets.base import Artifact, Board, Evidence, Features, Job, Logits, Scores, Target
+from tests.house import accept_golden, make_house, make_listening_house
+
+TALK = """
+[[stream]]
+name = "talk"
+corpora = ["computer"]
+hours = 0.02
+words = 4
+"""
 
 
 class Noting(Engine):
@@ -42,6 +50,10 @@ class Noting(Engine):
     def run(self, board: Board, artifact: Artifact, features: Features, say: Any) -> Logits:
         self.asked.append(f"run {artifact.recipe.id}")
         return super().run(board, artifact, features, say)
+
+    def stream(self, board: Board, artifact: Artifact, features: Features, say: Any) -> Scores:
+        self.asked.append(f"stream {artifact.recipe.id}")
+        return super().stream(board, artifact, features, say)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +82,19 @@ def test_all_that_is_asked_for_is_done(candidate: Candidate, tmp_path: Path) -> 
     run.comparison(candidate, recipe)
     run.comparison(candidate, FLOAT)
     run.parity(candidate, recipe)
+    assert len(engine.asked) == count
+
+
+def test_streams_are_listened_to(tmp_path: Path) -> None:
+    candidate = find_candidates([make_listening_house(tmp_path, TALK)])[0]
+    run, engine = done(candidate, tmp_path, ["listening", "against", "own_path"])
+    heard = sorted(asked for asked in engine.asked if "stream" in asked)
+    assert heard == ["stream host/golden", "stream host/int8", "stream host/int8-float"]
+    count = len(engine.asked)
+    recipe = candidate.recipes[0]
+    run.listening(candidate, recipe, "talk")
+    run.against(candidate, recipe)
+    run.own_path(candidate, recipe)
     assert len(engine.asked) == count
 
 
