@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ from harness.cluster import tasks
 from harness.cluster.make import make
 from harness.cluster.parcel import pack_candidate, pack_whole, unpack
 from harness.engine import Engine
-from harness.errors import InfraError, VoxgateError
+from harness.errors import CorpusError, InfraError, VoxgateError
 from harness.score.command import Decoded
 from harness.score.ctc import Decoder
 from harness.targets.base import Artifact, Board, Evidence, Features, Job, Logits, Progress, Scores, Target
@@ -39,6 +40,7 @@ LOOK_S = 1.0
 ANSWER_S = 10.0  # for the scheduler to say who is there
 FETCH_S = 600.0  # for one answer to come over
 CLIPS = 50  # of one task: about 2 MB of audio each way
+NAMED = 8  # workers, where they are listed
 AHEAD = 4  # such tasks in hand for each worker
 ROWS = 512  # outputs decoded by one task: whole batches of the decoder
 PART_BYTES = 32 << 20  # of features in one task, where a board may be given a part at a time
@@ -54,6 +56,7 @@ class Cluster(Engine):
         self.client = client
         self.provision = provision
         self.done: Counter[tuple[str, str]] = Counter()  # tasks by worker and stage
+        self._counting = Lock()
         self._lost = ""  # why nothing more is asked for
 
     def render(
@@ -95,8 +98,9 @@ class Cluster(Engine):
         )
 
     def __str__(self) -> str:
-        workers = self.client.scheduler_info()["workers"].values()
-        return f"{len(workers)} workers ({', '.join(sorted(str(worker['name']) for worker in workers))})"
+        names = sorted(str(worker["name"]) for worker in self.client.scheduler_info()["workers"].values())
+        more = ", ..." if len(names) > NAMED else ""
+        return f"{len(names)} worker{'s' if len(names) > 1 else ''} ({', '.join(names[:NAMED])}{more})"
 
     @property
     def told(self) -> str:
@@ -151,7 +155,8 @@ class Cluster(Engine):
                 error = asked.exception(timeout=LOOK_S)
                 if error is None:  # where its worker is lost by now, it is done anew
                     worker, value = asked.result(timeout=FETCH_S)
-                    self.done[worker, asked.key.split("-")[1]] += 1
+                    with self._counting:
+                        self.done[worker, asked.key.split("-")[1]] += 1
                     return value
             except TimeoutError:
                 now = time.monotonic()
@@ -199,8 +204,13 @@ def _parts(whole: Any, size: int) -> Iterator[Any]:
 
 
 def _sound(clip: Clip, place: int) -> tasks.Sound:
-    name = f"{place}{clip.path.suffix}"
-    return tasks.Sound(clip.id, name, clip.path.read_bytes(), clip.resample, clip.mixed)
+    try:
+        content = clip.path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"clip {clip.id!r}: {clip.path} cannot be read: {error.strerror or error}. Restore it, or drop its row."
+        ) from error
+    return tasks.Sound(clip.id, f"{place}{clip.path.suffix}", content, clip.resample, clip.mixed)
 
 
 def _sendable(board: Board, artifact: Artifact, features: Features) -> bool:

@@ -16,7 +16,7 @@ from harness.errors import InfraError
 
 def test_workers_of_this_make_are_taken(dask: LocalCluster) -> None:
     cluster = connect(dask.scheduler_address)
-    assert str(cluster) == "1 workers (0)"
+    assert str(cluster) == "1 worker (0)"
     assert cluster.told == "nothing: all of it was kept"
     cluster.close()
 

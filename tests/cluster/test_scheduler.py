@@ -128,6 +128,12 @@ def test_the_error_of_a_stage_is_told_as_its_own(cluster: Cluster, few: Corpus, 
         render_corpus(broken, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print, cluster.render)
 
 
+def test_a_clip_that_is_gone_is_told(cluster: Cluster, few: Corpus, tmp_path: Path) -> None:
+    broken = replace(few, clips=(replace(few.clips[0], path=tmp_path / "gone.flac"),))
+    with pytest.raises(CorpusError, match=r"gone.flac cannot be read: No such file"):
+        cluster.render(tmp_path, broken, CONDITIONS["clean"], SAMPLES, Cache(tmp_path), print)
+
+
 def test_another_toolchain_is_refused_before_it_builds(cluster: Cluster, tmp_path: Path) -> None:
     candidate = load(CHECKOUT / "models" / "computer", CHECKOUT)
     job = Job(candidate, FLOAT, np.zeros((0, 1, 1), np.float32), candidate.model, tmp_path, "0" * 32)
