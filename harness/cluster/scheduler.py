@@ -18,6 +18,7 @@ import numpy as np
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
+from harness.audio import pool
 from harness.audio.clip import Clip
 from harness.audio.conditions import SKETCH, Condition, Rendered, write_parts
 from harness.audio.corpus import Corpus
@@ -43,7 +44,8 @@ CLIPS = 50  # of one task: about 2 MB of audio each way
 NAMED = 8  # workers, where they are listed
 AHEAD = 4  # such tasks in hand for each worker
 ROWS = 512  # outputs decoded by one task: whole batches of the decoder
-PART_BYTES = 32 << 20  # of features in one task, where a board may be given a part at a time
+WINDOWS = pool.ENOUGH - 1  # run by one task, where a board takes a part at a time: by no helpers of the worker
+PART_BYTES = 32 << 20  # of features in such a task
 MOST_BYTES = 1 << 30  # of features in one task; more stays here
 
 WITHOUT = "What is finished is kept: start workers and run again, or run without --scheduler."
@@ -71,7 +73,7 @@ class Cluster(Engine):
         return load(job.folder)
 
     def run(self, board: Board, artifact: Artifact, features: Features, say: Progress) -> Logits:
-        rows = max(1, PART_BYTES // max(1, features[:1].nbytes)) if board.piecewise else len(features)
+        rows = min(WINDOWS, max(1, PART_BYTES // max(1, features[:1].nbytes))) if board.piecewise else len(features)
         if not _sendable(board, artifact, features[:rows]):
             return super().run(board, artifact, features, say)
         sent = pack_whole(artifact.file.parent)
