@@ -28,7 +28,7 @@ from harness.recipe import FLOAT, Recipe
 from harness.score.drift import Pair
 from harness.score.slices import Slice, margins
 from harness.score.wakeword import Listening, Point, Trace
-from harness.targets.base import Artifact, Board, Features, Progress, Scores
+from harness.targets.base import Artifact, Board, Features, Scores
 from harness.targets.registry import registry
 
 if TYPE_CHECKING:
@@ -114,23 +114,23 @@ def scores(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Sc
 
     def make(folder: Path) -> None:
         run.say(f"{candidate.name} {recipe.id} on {board.name} listens to {wanted.name}: {len(heard)} steps")
-        np.save(folder / "scores.npy", listen(board, artifact, heard, run.say), allow_pickle=False)
+        said = run.engine.stream(board, artifact, heard, run.say)
+        np.save(folder / "scores.npy", every_step(said, heard, artifact, board), allow_pickle=False)
 
     entry = run.cache.entry("scores", digest(artifact.key, board.identity(), key), make)
     found: Scores = np.load(entry.path / "scores.npy", allow_pickle=False)
     return found
 
 
-def listen(board: Board, artifact: Artifact, heard: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
-    """One score ``(steps,)`` for each of ``heard``. Raises ToolchainError where the board gives more or fewer."""
-    found = board.stream(artifact, heard, say, starts)
-    if found.shape != (len(heard),):
+def every_step(said: Scores, heard: Features, artifact: Artifact, board: Board) -> Scores:
+    """``said``, one score ``(steps,)`` for each of ``heard``. Raises ToolchainError where there are more or fewer."""
+    if said.shape != (len(heard),):
         raise ToolchainError(
-            f"{artifact.candidate} on {artifact.recipe.id}: {board.name} gave {list(found.shape)} scores of "
+            f"{artifact.candidate} on {artifact.recipe.id}: {board.name} gave {list(said.shape)} scores of "
             f"{len(heard)} steps: from the first that is lost on, each would be taken for another's. Mend what passes "
             "steps to the model and scores back, and run again."
         )
-    return found
+    return said
 
 
 def whole(run: Run, candidate: Candidate, recipe: Recipe) -> Pair:
@@ -285,6 +285,10 @@ def probe(run: Run, candidate: Candidate, recipe: Recipe) -> Probe:
     length = min(round(PROBE_S / candidate.frontend.step_s), len(heard) // 2)
     before, piece = heard[:length], heard[length : 2 * length]
     both = np.concatenate([before, piece])
-    fresh = listen(board, artifact, np.array(piece), run.say)
-    again = listen(board, artifact, both, run.say, (0, length))[length:]
-    return Probe(fresh, again, listen(board, artifact, both, run.say)[length:])
+    fresh = _said(run, board, artifact, np.array(piece))
+    again = _said(run, board, artifact, both, (0, length))[length:]
+    return Probe(fresh, again, _said(run, board, artifact, both)[length:])
+
+
+def _said(run: Run, board: Board, artifact: Artifact, heard: Features, starts: Sequence[int] = (0,)) -> Scores:
+    return every_step(board.stream(artifact, heard, run.say, starts), heard, artifact, board)

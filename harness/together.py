@@ -94,7 +94,7 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     _, heard = streaming.features(run, trigger, stream, pipeline.name)
     artifact, board = run.artifact(trigger, recipe), run.board(trigger, recipe)
     run.say(f"{pipeline.name} {pair.id}: {trigger.name} on {board.name} listens to {stream.hours:.2f} h")
-    scores = streaming.listen(board, artifact, heard, run.say)
+    scores = streaming.every_step(board.stream(artifact, heard, run.say), heard, artifact, board)
     trace, head = streaming.traced(trigger, stream, scores, pipeline.name), streaming.head(trigger)
     window_s = command.frontend.window_s
     # While a command is listened for, the trigger is not.

@@ -12,7 +12,7 @@ from harness.candidate import Candidate, Stream
 from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.recipe import Recipe
 from harness.run import Run
-from harness.streaming import listen, need_one_of_a_kind
+from harness.streaming import every_step, need_one_of_a_kind
 from harness.targets.base import Artifact, Board
 
 TALK = Stream(name="talk", corpora=("spoken",), hours=1, words=1)
@@ -46,7 +46,7 @@ def test_a_stream_whose_corpus_is_not_here_has_no_figures_to_mix() -> None:
 
 @pytest.mark.parametrize("gave", [9, 11])
 def test_a_score_too_few_or_too_many_is_a_fault_of_the_board(gave: int) -> None:
-    board = SimpleNamespace(name="pi", stream=lambda *_: np.zeros(gave, np.float32))
-    built = SimpleNamespace(candidate="own", recipe=INT8)
+    board, built = SimpleNamespace(name="pi"), SimpleNamespace(candidate="own", recipe=INT8)
+    heard = np.zeros((10, 4, 40), np.float32)
     with pytest.raises(ToolchainError, match=rf"own on host/int8: pi gave \[{gave}\] scores of 10 steps"):
-        listen(cast(Board, board), cast(Artifact, built), np.zeros((10, 4, 40), np.float32), lambda _: None)
+        every_step(np.zeros(gave, np.float32), heard, cast(Artifact, built), cast(Board, board))

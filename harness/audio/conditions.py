@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -129,15 +129,39 @@ class Renditions:
     sketch: npt.NDArray[np.float32]
 
 
-def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> Renditions:
+Renderer = Callable[[Path, Corpus, Condition, int, Cache, Say], None]  # fills a folder; the cache keeps rooms
+Rendered = tuple[bytes, bytes, bytes]  # of some clips: int16 audio, float32 levels_db and sketch
+
+
+def render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
+    """The files of :class:`Renditions`, by every processor of this machine."""
+    count, rate = len(corpus.clips), corpus.sample_rate
+    room = ROOMS[condition.room] if condition.room else None
+    if room is not None:
+        cached_bank(room, rate, cache)  # simulated once, here: parts find it
+    asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
+    parts = (
+        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
+        for first in range(0, count, pool.SIZE)
+    )
+    write_parts(folder, corpus, condition, samples, pool.over(rendered_part, parts, count), say)
+
+
+def render_corpus(
+    corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say, by: Renderer = render_into
+) -> Renditions:
     """Every clip, fitted to ``samples`` and rendered, made once per cache."""
 
     def make(folder: Path) -> None:
-        _render_into(folder, corpus, condition, samples, cache, say)
+        by(folder, corpus, condition, samples, cache, say)
 
     order = digest([clip.id for clip in corpus.clips])
     key = digest("renditions", corpus.digest, order, condition.digest, samples, corpus.sample_rate)
-    folder = cache.entry("renditions", key, make).path
+    return read_renditions(cache.entry("renditions", key, make).path, corpus, condition)
+
+
+def read_renditions(folder: Path, corpus: Corpus, condition: Condition) -> Renditions:
+    """What a renderer left of the corpus in a folder."""
     facts = json.loads((folder / "facts.json").read_text())
     return Renditions(
         corpus=corpus.name,
@@ -151,37 +175,32 @@ def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cac
     )
 
 
-def _render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
-    count, rate = len(corpus.clips), corpus.sample_rate
-    room = ROOMS[condition.room] if condition.room else None
-    if room is not None:
-        cached_bank(room, rate, cache)  # simulated once, here: parts find it
-    asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
-    parts = (
-        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
-        for first in range(0, count, pool.SIZE)
-    )
+def write_parts(
+    folder: Path, corpus: Corpus, condition: Condition, samples: int, parts: Iterable[Rendered], say: Say
+) -> None:
+    """The files of :class:`Renditions` from those of some clips at a time, in order."""
+    count, index = len(corpus.clips), 0
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
     total = hashlib.sha256()
     with (folder / "audio.npy").open("wb") as file:
         # Written, not mapped: a full disk must be an OSError here, and is a bus error in a map.
         header = {"descr": "<i2", "fortran_order": False, "shape": (count, samples)}
         np.lib.format.write_array_header_1_0(file, header)
-        for number, (pcm, own_levels, own_sketch) in enumerate(pool.over(rendered_part, parts, count)):
-            index = number * pool.SIZE
+        for pcm, own_levels, own_sketch in parts:
             if index % 500 == 0:
                 say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
             file.write(pcm)
             total.update(pcm)
-            levels[index : index + pool.SIZE] = np.frombuffer(own_levels, np.float32)
-            sketch[index : index + pool.SIZE] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
+            own = np.frombuffer(own_levels, np.float32)
+            levels[index : index + len(own)] = own
+            sketch[index : index + len(own)] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
+            index += len(own)
     np.save(folder / "levels_db.npy", levels, allow_pickle=False)
     np.save(folder / "sketch.npy", sketch, allow_pickle=False)
     (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
 
 
 Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int]  # condition, its room, cache, samples, rate
-Rendered = tuple[bytes, bytes, bytes]  # int16 audio, float32 levels_db and sketch
 
 
 def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendered:
