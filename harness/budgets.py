@@ -93,6 +93,13 @@ class Budgets(Strict):
     energy_mj: float | None = Field(None, gt=0)  # of one inference, end to end, idle subtracted
     cpu_share: float | None = Field(None, ge=0, le=100)  # percent of an inference's time off the accelerator
 
+    @property
+    def sliced(self) -> dict[str, Since]:
+        """Every limit that is set by slice, by its name in model.toml."""
+        own = {name: getattr(self, name) for name in ("drop", "flips", "sqnr", "regression", "drift")}
+        texts = {f"command.{name}": getattr(self.command, name) for name in ("wer", "cer", "wer_rise")}
+        return {**own, **texts, "wakeword.frr": self.wakeword.frr}
+
 
 class Floor(Strict):
     """Absolute sanity: the least score, whatever float scored."""

@@ -332,6 +332,13 @@ def _check_streams(candidate: Candidate, path: Path) -> None:
     """A name that is nobody's would leave a stream unheard, and its figures unasked for."""
     targets = tuple(dict.fromkeys(recipe.target for recipe in candidate.recipes))
     for stream in candidate.streams:
+        for recipe in candidate.recipes if not stream.words else ():
+            limits = candidate.budgets(recipe).wakeword
+            if stream.heard_by(recipe.target) and (limits.frr.declared or limits.delay_ms != LatencyBudget()):
+                raise CandidateError(
+                    f"{path}: the stream {stream.name} has words = 0, so that {recipe.id}, which hears it, can keep no "
+                    f"limit of frr or delay_ms; lay words into it, or give {recipe.target} no such limit."
+                )
         for key, given, known in (
             ("targets", stream.targets, targets),
             ("word_from", stream.word_from, stream.corpora),

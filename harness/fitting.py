@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.audio.ambience import AMBIENCES
 from harness.audio.checks import require_audio
 from harness.audio.conditions import CONDITIONS
-from harness.audio.corpus import Corpus, load_corpus
+from harness.audio.corpus import UNGROUPED, Corpus, load_corpus
 from harness.audio.grammar import Grammar
+from harness.budgets import Margins
 from harness.candidate import Candidate, CommandHead
 from harness.errors import CandidateError, CorpusError, Unsupported, nearest
 from harness.onnxfile import inspect
+from harness.score import slices
 from harness.score.ctc import Decoder, decoder
 
 if TYPE_CHECKING:
     from harness.run import Run
 
 UNKNOWN = "unknown"
+MOST_NAMED = 12
 
 
 def corpus(run: Run, candidate: Candidate) -> Corpus:
@@ -32,6 +36,7 @@ def corpus(run: Run, candidate: Candidate) -> Corpus:
 
 def check(run: Run, candidate: Candidate) -> None:
     run.floors(candidate, "both")
+    check_slices(run, candidate)
     if candidate.imported:  # its own file says what it takes, and is held to that when it is built
         return
     onnx = inspect(candidate.model, candidate.states)
@@ -53,6 +58,40 @@ def check(run: Run, candidate: Candidate) -> None:
             f'"{candidate.task}" gives [1,{"frames," if candidate.task == "command" else ""}labels]; correct task '
             "in model.toml, or export the other model."
         )
+
+
+def check_slices(run: Run, candidate: Candidate) -> None:
+    """Raise CandidateError where a budget names a slice that nothing is judged on: its limit would bind nothing."""
+    margins = [part.id for part in run.margins(candidate)]
+    cells = [part.id for part in run.cells(candidate)]
+    for recipe in candidate.recipes:
+        for name, limits in candidate.budgets(recipe).sliced.items():
+            if not limits.slices:
+                continue
+            known = [*margins, *cells] if isinstance(limits, Margins) else margins
+            known = _of_words(run, candidate) if name == "wakeword.frr" else known
+            for slice_id in limits.slices:
+                if known and slice_id not in known:
+                    raise CandidateError(
+                        f"{candidate.name}: {name}.slices names {slice_id!r}, on which {recipe.id} is not judged"
+                        f"{nearest(slice_id, known)}; there are {', '.join(known[:MOST_NAMED])}"
+                        f"{f' and {len(known) - MOST_NAMED} more' if len(known) > MOST_NAMED else ''}."
+                    )
+
+
+def _of_words(run: Run, candidate: Candidate) -> list[str]:
+    """Slices of the words in the candidate's streams; none where a corpus of them is not here to tell."""
+    accents: dict[str, str] = {}
+    groups = run.corpus(candidate).groups
+    for name in {name for stream in candidate.streams for name in stream.corpora}:
+        try:
+            spoken = load_corpus(name, candidate.house, run.data).split("test")
+        except Unsupported:
+            return []
+        own = {clip.accent for clip in spoken.clips if clip.label == candidate.labels[0]}
+        accents |= {accent: groups.get(accent, UNGROUPED) for accent in own}
+    parts = slices.margins(accents, candidate.head.unseen_accents, [each.id for each in AMBIENCES])
+    return [part.id for part in parts]
 
 
 def conditions(candidate: Candidate) -> list[str]:

@@ -45,6 +45,7 @@ class Provenance:
     corpus: str
     audio: str  # digest of the rendered audio
     tools: dict[str, str]
+    grammar: str = ""  # digest of the sentences it may hear, of a command model
     stored: Stored = "float32"  # the logits' type in the file: outputs of every frame would weigh too much in full
 
 
@@ -117,6 +118,8 @@ def faults(stored: Golden, fresh: Golden, renditions: Renditions) -> list[str]:
         return [f"its labels are {', '.join(old.labels)}; the candidate's are {', '.join(new.labels)}"]
     if old.frontend != new.frontend:
         return ["the front end changed since it was made: features differ before the model is asked"]
+    if old.grammar != new.grammar:
+        return ["the grammar changed since it was made: the same outputs are decided as other sentences"]
     broken = int((~np.isfinite(fresh.logits)).any(axis=1).sum())
     if broken:
         return [

@@ -6,6 +6,7 @@ sequences, which has no state to lose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +22,13 @@ from harness.audio.listening import steps
 from harness.boards.whole import whole_scores
 from harness.cache import digest
 from harness.candidate import Candidate, Stream, WakewordHead
-from harness.errors import CandidateError, GoldenError, Unsupported, nearest
+from harness.errors import CandidateError, GoldenError, ToolchainError, Unsupported, nearest
 from harness.golden_stream import AGAIN, StreamGolden
 from harness.recipe import FLOAT, Recipe
 from harness.score.drift import Pair
 from harness.score.slices import Slice, margins
 from harness.score.wakeword import Listening, Point, Trace
-from harness.targets.base import Features, Scores
+from harness.targets.base import Artifact, Board, Features, Scores
 from harness.targets.registry import registry
 
 if TYPE_CHECKING:
@@ -113,11 +114,23 @@ def scores(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Sc
 
     def make(folder: Path) -> None:
         run.say(f"{candidate.name} {recipe.id} on {board.name} listens to {wanted.name}: {len(heard)} steps")
-        np.save(folder / "scores.npy", run.engine.stream(board, artifact, heard, run.say), allow_pickle=False)
+        said = run.engine.stream(board, artifact, heard, run.say)
+        np.save(folder / "scores.npy", every_step(said, heard, artifact, board), allow_pickle=False)
 
     entry = run.cache.entry("scores", digest(artifact.key, board.identity(), key), make)
     found: Scores = np.load(entry.path / "scores.npy", allow_pickle=False)
     return found
+
+
+def every_step(said: Scores, heard: Features, artifact: Artifact, board: Board) -> Scores:
+    """``said``, one score ``(steps,)`` for each of ``heard``. Raises ToolchainError where there are more or fewer."""
+    if said.shape != (len(heard),):
+        raise ToolchainError(
+            f"{artifact.candidate} on {artifact.recipe.id}: {board.name} gave {list(said.shape)} scores of "
+            f"{len(heard)} steps: from the first that is lost on, each would be taken for another's. Mend what passes "
+            "steps to the model and scores back, and run again."
+        )
+    return said
 
 
 def whole(run: Run, candidate: Candidate, recipe: Recipe) -> Pair:
@@ -272,6 +285,10 @@ def probe(run: Run, candidate: Candidate, recipe: Recipe) -> Probe:
     length = min(round(PROBE_S / candidate.frontend.step_s), len(heard) // 2)
     before, piece = heard[:length], heard[length : 2 * length]
     both = np.concatenate([before, piece])
-    fresh = board.stream(artifact, np.array(piece), run.say)
-    again = board.stream(artifact, both, run.say, (0, length))[length:]
-    return Probe(fresh, again, board.stream(artifact, both, run.say)[length:])
+    fresh = _said(run, board, artifact, np.array(piece))
+    again = _said(run, board, artifact, both, (0, length))[length:]
+    return Probe(fresh, again, _said(run, board, artifact, both)[length:])
+
+
+def _said(run: Run, board: Board, artifact: Artifact, heard: Features, starts: Sequence[int] = (0,)) -> Scores:
+    return every_step(board.stream(artifact, heard, run.say, starts), heard, artifact, board)

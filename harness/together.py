@@ -94,7 +94,7 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     _, heard = streaming.features(run, trigger, stream, pipeline.name)
     artifact, board = run.artifact(trigger, recipe), run.board(trigger, recipe)
     run.say(f"{pipeline.name} {pair.id}: {trigger.name} on {board.name} listens to {stream.hours:.2f} h")
-    scores = board.stream(artifact, heard, run.say)
+    scores = streaming.every_step(board.stream(artifact, heard, run.say), heard, artifact, board)
     trace, head = streaming.traced(trigger, stream, scores, pipeline.name), streaming.head(trigger)
     window_s = command.frontend.window_s
     # While a command is listened for, the trigger is not.
@@ -103,7 +103,10 @@ def _acts(run: Run, pipeline: Pipeline, pair: Couple, stream: streams.Stream) ->
     read = reader(run, command)
     texts = [read(output) for output in run.infer(command, other, windows)] if len(windows) else []
     until = fired - pipeline.head.before_s + window_s
-    return [Act(float(at), float(end), *said) for at, end, said in zip(fired, until, texts, strict=True)]
+    return [
+        Act(float(at), float(end), *said, since_s=float(end) - window_s)
+        for at, end, said in zip(fired, until, texts, strict=True)
+    ]
 
 
 def _windows(pipeline: Pipeline, stream: streams.Stream, fired: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:

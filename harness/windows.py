@@ -82,6 +82,7 @@ def fresh(run: Run, candidate: Candidate, condition: str) -> Golden:
             corpus=run.corpus(candidate).split("test").digest,
             audio=renditions.digest,
             tools={name: version(name) for name in FRONT_TOOLS},
+            grammar=digest(candidate.grammar.sentences) if candidate.grammar else "",
             stored="float16" if candidate.task == "command" else "float32",
         ),
         run.outputs(candidate, FLOAT)[condition],

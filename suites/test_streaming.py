@@ -39,7 +39,7 @@ def test_state(build, states, record):
 
 @pytest.mark.gate("drift_db")
 def test_drift(build, against, record):
-    record(*gates.drift(build, against))
+    record(gates.aligned(build, against), *gates.drift(build, against))
 
 
 def test_golden(golden_build, released, house, record):

@@ -23,7 +23,8 @@ from harness.row import Row
 from harness.run import Run
 from harness.score.drift import Pair
 from harness.score.pipeline import Act, lived
-from harness.score.wakeword import Listening, Trace, crowded, detections
+from harness.score.trust import crowded
+from harness.score.wakeword import Listening, Trace, detections
 from harness.verdict import Outcome
 from tests.house import edit
 from tests.test_together import judged
@@ -117,3 +118,36 @@ def test_false_accepts_tell_how_much_speech_their_hours_hold() -> None:
         "1.00 h of synthetic (2 min of them speech, 1 clips)"
         in wakeword.false_accepts(build, heard, heard.at(0.5)).detail
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("ear", 'wakeword.frr.slices = { "condition=kitchn" = 5.0 }', "did you mean 'condition=kitchen'"),
+        ("ear", 'wakeword.frr.slices = { "accent=xx" = 5.0 }', "wakeword.frr.slices names 'accent=xx', on which host/"),
+        ("hand", 'drop.slices = { "accent=xx" = 5.0 }', "hand: drop.slices names 'accent=xx', on which host/fp32 is"),
+    ],
+)
+def test_a_limit_on_a_slice_that_nothing_is_judged_on_is_refused(
+    house: Path, tmp_path: Path, name: str, line: str, told: str
+) -> None:
+    def ready() -> None:
+        run = Run(folder=tmp_path / "r", cache=Cache(tmp_path / "cache"), toolchains=False)
+        run.ready({each.name: each for each in find_candidates([house])}[name])
+
+    toml = house / "models" / name / "model.toml"
+    toml.write_text(f"{toml.read_text()}\n[budgets]\n{line}\n")
+    with pytest.raises(CandidateError, match=told):
+        ready()
+    edit(toml, line, 'wakeword.frr.slices = { "condition=kitchen" = 5.0 }\ndrop.slices = { overall = 5.0 }')
+    ready()
+
+
+@pytest.mark.parametrize("line", ["frr = { overall = 5.0 }", "delay_ms = { p50 = 300.0 }"])
+def test_a_stream_without_words_can_keep_no_limit_of_misses_or_delays(house: Path, line: str) -> None:
+    toml = house / "models/ear/model.toml"
+    edit(toml, "words = 1\n", "words = 0\n")
+    find_candidates([house])
+    edit(toml, "[[stream]]", f"[budgets.wakeword]\n{line}\n[[stream]]")
+    with pytest.raises(CandidateError, match=r"the stream quiet has words = 0, so that host/fp32, which hears it"):
+        find_candidates([house])

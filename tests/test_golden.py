@@ -273,3 +273,9 @@ def test_files_nothing_asks_for_are_unused(tmp_path: Path, path: Path) -> None:
 
 def test_a_house_without_golden_has_none_unused(tmp_path: Path) -> None:
     assert unused(tmp_path, {"tiny": ["clean"]}) == []
+
+
+def test_another_grammar_decides_the_same_outputs_otherwise() -> None:
+    (fault,) = faults(of(grammar="ten commands"), of(grammar="nine"), AUDIO)
+    assert "the grammar changed" in fault
+    assert faults(of(grammar="ten commands"), of(grammar="ten commands"), AUDIO) == []

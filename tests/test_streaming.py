@@ -5,13 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 
 from harness.candidate import Candidate, Stream
-from harness.errors import CandidateError, Unsupported
+from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.recipe import Recipe
 from harness.run import Run
-from harness.streaming import need_one_of_a_kind
+from harness.streaming import every_step, need_one_of_a_kind
+from harness.targets.base import Artifact, Board
 
 TALK = Stream(name="talk", corpora=("spoken",), hours=1, words=1)
 MORE = Stream(name="more", corpora=("spoken",), hours=1, words=1)
@@ -40,3 +42,11 @@ def test_recordings_and_synthetic_speech_or_other_targets_streams_are_apart() ->
 
 def test_a_stream_whose_corpus_is_not_here_has_no_figures_to_mix() -> None:
     heard(TALK, MORE, absent=("more",))
+
+
+@pytest.mark.parametrize("gave", [9, 11])
+def test_a_score_too_few_or_too_many_is_a_fault_of_the_board(gave: int) -> None:
+    board, built = SimpleNamespace(name="pi"), SimpleNamespace(candidate="own", recipe=INT8)
+    heard = np.zeros((10, 4, 40), np.float32)
+    with pytest.raises(ToolchainError, match=rf"own on host/int8: pi gave \[{gave}\] scores of 10 steps"):
+        every_step(np.zeros(gave, np.float32), heard, cast(Artifact, built), cast(Board, board))

@@ -122,7 +122,7 @@ def save_trigger(path: Path) -> None:
     ]
     constants = {"w": weights, "half": np.float32([0.5])}
     shapes = {"features": [1, 1, STEP.frames, STEP.bins], "before": [1, 1]}
-    _save(path, nodes, constants, shapes, {"score": [1, 1], "after": [1, 1]})
+    save(path, nodes, constants, shapes, {"score": [1, 1], "after": [1, 1]})
 
 
 def save_command(path: Path, *, padding_mib: int = 0, swapped: bool = False, rejects: bool = True) -> None:
@@ -146,7 +146,7 @@ def save_command(path: Path, *, padding_mib: int = 0, swapped: bool = False, rej
         nodes.append(helper.make_node("Add", ["heard", "nothing"], ["logits"]))
     else:
         nodes.append(helper.make_node("Identity", ["heard"], ["logits"]))
-    _save(path, nodes, constants, {"features": [1, 1, WINDOW.frames, WINDOW.bins]}, {"logits": [1, 3]})
+    save(path, nodes, constants, {"features": [1, 1, WINDOW.frames, WINDOW.bins]}, {"logits": [1, 3]})
 
 
 def _bins(front: FrontEnd, names: list[str]) -> np.ndarray:
@@ -160,13 +160,15 @@ def _bins(front: FrontEnd, names: list[str]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _save(
+def save(
     path: Path,
     nodes: list[onnx.NodeProto],
     constants: dict[str, np.ndarray],
     inputs: dict[str, list[int]],
     outputs: dict[str, list[int]],
 ) -> None:
+    for node in nodes:
+        node.name = f"/{node.output[0]}/{node.op_type}"
     graph = helper.make_graph(
         nodes,
         "tones",

@@ -1,4 +1,4 @@
-"""The pictures of docs/report.md: a release that may ship and one that may not, as headless Chromium shows them.
+"""The pictures of docs/report.md: releases that may ship and others that may not, as headless Chromium shows them.
 
 tox run -e report --notest && .tox/report/bin/python docs/images/make.py
 """
@@ -6,6 +6,7 @@ tox run -e report --notest && .tox/report/bin/python docs/images/make.py
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import sys
@@ -20,11 +21,34 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from harness import cli  # noqa: E402
 from harness.report.render import render  # noqa: E402
-from tests.house import LIMITS, GateRun, accept_golden, edit, make_house, new_gate  # noqa: E402
+from tests.faults.test_command import labels_of  # noqa: E402
+from tests.faults.test_command import make_house as make_spoken  # noqa: E402
+from tests.house import CHECKOUT, LIMITS, GateRun, accept_golden, edit, make_house, new_gate  # noqa: E402
 
 LAPTOP = {"width": 1366, "height": 768}
 SINCE = "regression = { overall = 4.0 }\ndrift = { overall = 4.0 }\nlatency_ms = { p50 = 500.0 }\nfile_kib"
 COARSE = 'precision = "int8"\nper_channel = false\ncalibration = { clips = 2 }'
+WAKES = """
+[[stream]]
+name = "talk"
+corpora = ["computer"]
+word_from = ["computer"]
+hours = 0.55
+words = 170
+seed = 43
+
+[budgets]
+layers = 40
+file_kib = 128
+
+[budgets.wakeword]
+frr = { overall = 30.0 }
+false_accepts_per_hour = 15.0
+delay_ms = { p50 = 300.0 }
+score_sqnr = 15.0
+drift_db = 4.0
+"""
+ALLOWED = '\n[[allow]]\ntarget = "host"\nop = "{}"\nreason = "no int8 kernel on this CPU: 64 of them a step"\n'
 COLOURS = 128  # of a palette: pages of text need no more
 MOST = 150_000  # bytes
 
@@ -46,6 +70,31 @@ def releases(folder: Path) -> tuple[GateRun, GateRun]:
     return first, gate(house, "-m", "host")
 
 
+def listeners(folder: Path) -> tuple[GateRun, GateRun]:
+    """A wake word and spoken commands; and both with a fault: no refractory period, another token as the blank."""
+    gate = new_gate(folder, "listening")
+    gate.root.mkdir()
+    house = make_spoken(folder / "listening-house")
+    shutil.copytree(CHECKOUT / "corpora" / "computer", house / "corpora" / "computer")
+    ear, voice = (house / "models" / name / "model.toml" for name in ("computer", "spoken"))
+    shipped = CHECKOUT / "models" / "computer"
+    ear.parent.mkdir()
+    for name in ("model.onnx", "whole.onnx"):
+        shutil.copyfile(shipped / name, ear.with_name(name))
+    first, second, *_ = (shipped / "model.toml").read_text(encoding="utf-8").split("[[recipe]]")
+    allowed = "".join(ALLOWED.format(op) for op in ("Tanh", "Sub"))
+    ear.write_text(f"{first}[[recipe]]{second}{WAKES}{allowed}", encoding="utf-8")
+    edit(ear, 'tflite = "model.tflite"\n', "")
+    healthy = gate(house, "-m", "host", "--golden=new")
+    edit(ear, "refractory_s = 1.5", "refractory_s = 0.01")
+    blank, *letters = labels_of()
+    listed = [*letters[-1:], *letters[:-1], blank]
+    before, _, rest = voice.read_text(encoding="utf-8").partition("labels = [")
+    voice.write_text(f"{before}labels = {json.dumps(listed)}{rest.partition(']')[2]}", encoding="utf-8")
+    shutil.rmtree(house / "golden" / "spoken")
+    return healthy, gate(house, "-m", "host", "--golden=new")
+
+
 def keep(page: Page, name: str) -> None:
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
     picture.save(HERE / f"{name}.png", optimize=True)
@@ -60,6 +109,10 @@ def pictures(page: Page, run: GateRun, word: str) -> None:
     keep(page, f"scorecard-{word}")
     page.goto((run.folder / "allure-report" / "index.html").as_uri())
     page.get_by_text("small", exact=True).first.wait_for()
+    for name in ("small", "host/int8"):  # what passes is closed
+        if word == "passing":
+            page.get_by_text(name, exact=True).first.click()
+    page.wait_for_timeout(500)
     keep(page, f"report-{word}")
 
 
@@ -93,6 +146,12 @@ def main() -> None:
             render(run.work, print)
             pictures(page, run, word)
         failing_slice(page, failing)
+        for run, word in zip(listeners(folder), ("passing", "failing"), strict=True):
+            render(run.work, print)
+            page.goto((run.folder / "scorecard.html").as_uri())
+            if word == "passing":
+                page.locator("h2", has_text="computer on host/int8").evaluate("heading => heading.scrollIntoView()")
+            keep(page, f"listening-{word}")
         browser.close()
     shutil.rmtree(folder)
 

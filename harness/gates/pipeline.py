@@ -69,8 +69,16 @@ def success(build: Together, session: Session) -> Row:
 
 
 def _blame(session: Session) -> str:
-    if session.missed >= session.unheard + session.wrong:
+    failed = session.unheard + session.wrong
+    if session.missed >= failed:
         return "most are the trigger's: see its FRR, and its front end's parity"
+    if 2 * session.headless > failed:
+        return (
+            f"of {session.headless} of them the window began after the command did: the trigger fires late for the "
+            "pauses after the word, or before_s is too small"
+        )
+    if 2 * session.cut > failed:
+        return f"of {session.cut} of them the window ended before the command did: its window_s is too short"
     return "most are the recognizer's: see its command accuracy, the pause after the word, and before_s"
 
 

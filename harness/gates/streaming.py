@@ -51,7 +51,12 @@ def scales(build: Build, states: Sequence[StateScale]) -> Row:
     wrong = [state for state in states if not state.agree]
     names = ", ".join(state.name for state in states)
     detail = f"state {names} is read as it was written: {', '.join(_steps(state.read) for state in states)}"
-    if wrong:
+    if wrong and _crossed(wrong):
+        detail = (
+            f"states are wired crosswise: {', '.join(each.name for each in wrong)} are each read in the steps that "
+            "another is written in. Give every state back to the input it is named with in states of model.toml"
+        )
+    elif wrong:
         told = (f"{each.name} is written in {_steps(each.written)} and read in {_steps(each.read)}" for each in wrong)
         detail = (
             f"state quantized with the wrong scale: {'; '.join(told)}. Every step multiplies it by the difference, so "
@@ -60,6 +65,31 @@ def scales(build: Build, states: Sequence[StateScale]) -> Row:
     return build.row(
         "state", "overall", value=float(len(wrong)), unit="states", limit=0.0, low=None, high=None, n=len(states),
         clusters=None, outcome=Outcome.FAIL if wrong else Outcome.PASS, detail=detail,
+    )  # fmt: skip
+
+
+def _crossed(wrong: Sequence[StateScale]) -> bool:
+    """Whether each state has steps in which another of them is written, in place of it."""
+    return len(wrong) > 1 and all(
+        any(each.read == other.written for other in wrong if other is not each) for each in wrong
+    )
+
+
+def aligned(build: Build, pair: Pair) -> Row:
+    """Whether each score is of the step it is given for: none came late or early by some steps."""
+    found = pair.slipped
+    detail = f"each score is that of its own step, n={len(pair.plain)} steps, {pair.hours:.2f} h of {pair.stream}"
+    if found:
+        minute, late = found
+        why = "frames were heard twice, or scores held back" if late > 0 else "frames were lost on their way"
+        detail = (
+            f"scores come {abs(late)} steps {'late' if late > 0 else 'early'} ({1000 * abs(late) * pair.step_s:.0f} "
+            f"ms) from minute {minute + 1} on: {why}. Neither model nor state is to blame: mend the buffers between "
+            f"front end and model, n={len(pair.plain)} steps, {pair.hours:.2f} h of {pair.stream}"
+        )
+    return build.row(
+        "steps", pair.stream, value=float(abs(found[1])) if found else 0.0, unit="steps", limit=0.0, low=None,
+        high=None, n=len(pair.plain), clusters=None, outcome=Outcome.FAIL if found else Outcome.PASS, detail=detail,
     )  # fmt: skip
 
 

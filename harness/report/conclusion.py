@@ -26,6 +26,12 @@ GRAVEST_FIRST = (
     Outcome.PASS,
 )
 
+# Gates that say what is wrong where others only fail with them: of what is shown, they are told first, in this order.
+CAUSES = (
+    *("golden", "sanity", "steps", "labels", "refractory", "reset", "state", "conversion", "streaming", "float path"),
+    *("frontend", "score drift"),
+)
+
 Word = Literal[
     "MAY SHIP",
     "PARTLY JUDGED",
@@ -113,7 +119,7 @@ def passing(rows: Sequence[Row]) -> list[GateLine]:
 
 
 def failing(rows: Sequence[Row]) -> list[Failing]:
-    """Everything that is not PASS, gravest first, then farthest from its limit; equal lacks together."""
+    """Everything that is not PASS, gravest first, then causes, then farthest from its limit; equal lacks together."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         if row.outcome is not Outcome.PASS:
@@ -121,7 +127,7 @@ def failing(rows: Sequence[Row]) -> list[Failing]:
             key = (row.gate, row.outcome, row.detail, row.slice) if judged else (row.gate, row.outcome, row.detail)
             groups.setdefault(key, []).append(row)
     found = [Failing(tuple(own)) for own in groups.values()]
-    return sorted(found, key=lambda each: (GRAVEST_FIRST.index(each.row.outcome), -_excess(each.row)))
+    return sorted(found, key=lambda each: (GRAVEST_FIRST.index(each.row.outcome), _place(each.row), -_excess(each.row)))
 
 
 def used(row: Row) -> float:
@@ -228,7 +234,12 @@ def _kept(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     evidence = ", ".join(sorted({row.evidence for row in rows if row.evidence}))
-    return f"{len(rows)} figures keep their limits; evidence {evidence}"
+    kept = "1 figure keeps its limit" if len(rows) == 1 else f"{len(rows)} figures keep their limits"
+    return f"{kept}; evidence {evidence}"
+
+
+def _place(row: Row) -> int:
+    return CAUSES.index(row.gate) if row.gate in CAUSES else len(CAUSES)
 
 
 def _excess(row: Row) -> float:

@@ -6,6 +6,7 @@ without the grammar, which hides small losses. All of it is judged beside golden
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ from harness.score.words import Counts, letter_errors, word_errors
 
 ANY = (-np.inf, np.inf)  # more words may be put in than were said
 MISREAD = 0.15  # letters wrong from which on other readings of the tokens are tried
+REPEATS = "repeats not collapsed: letters come again and again, or blanks part the frames of one letter"
+AT_ONCE = 64  # renderings looked at
 BETTER = 0.5  # of the letters wrong: what another reading must leave at most to be believed
 
 
@@ -74,8 +77,17 @@ class CommandComparison(Comparison):
 
     def insane(self, parts: Sequence[Slice]) -> list[str]:
         faults = Comparison.insane(self, parts)
-        misread = self.misread() if not self.broken.any() else ""
-        return [misread, *faults] if misread else faults  # the cause before what it causes
+        found = [self.misread(), self.hardened()] if not self.broken.any() else []
+        return [*filter(None, found), *faults]  # the cause before what it causes
+
+    def hardened(self) -> str:
+        """Whether frames hold one token and nothing of the others, as golden's do not. Else empty."""
+        if not _decided(self.decoder.frames(self.tested)) or _decided(self.decoder.frames(self.golden)):
+            return ""
+        return (
+            "outputs are decided already: each frame holds its best token and nothing of the others, so that the "
+            "grammar has no likelihoods to weigh. Take the ArgMax, or whatever decides, off the graph's end"
+        )
 
     def misread(self) -> str:
         """Whether the tokens are read amiss: another blank, or labels shifted, spells what was said. Else empty."""
@@ -84,13 +96,15 @@ class CommandComparison(Comparison):
             return ""
         tokens = best_tokens(self.decoder.frames(self.tested))
         found = {why: self._letters_wrong(other, tokens) for why, other in readings(self.decoder).items()}
+        found[REPEATS] = self._letters_wrong(self.decoder, tokens, collapsed)
         why = min(found, key=lambda name: found[name])
         if found[why] > BETTER * wrong:
             return ""
         return f"{why}: read so, {100 * found[why]:.1f} % of the letters are wrong, as declared {100 * wrong:.1f} %"
 
-    def _letters_wrong(self, other: Decoder, tokens: npt.NDArray[np.intp]) -> float:
-        wrong, letters = letter_errors(self.said, [other.spell(row) for row in tokens])
+    def _letters_wrong(self, other: Decoder, tokens: npt.NDArray[np.intp], normal: Callable[[str], str] = str) -> float:
+        heard = [normal(other.spell(row)) for row in tokens]
+        wrong, letters = letter_errors([normal(text) for text in self.said], heard)
         return float(wrong.sum() / letters.sum())
 
     def _rate(self, errors: Counts, sizes: Counts, part: Slice, confidence: float, seed: int) -> Estimate:
@@ -101,6 +115,17 @@ class CommandComparison(Comparison):
         speakers = np.repeat(self.speaker[mask], count)
         clips = len(np.unique(self.clip[mask]))
         return replace(share(values, speakers, clips, confidence, seed, ANY), n=int(mask.sum()))
+
+
+def collapsed(text: str) -> str:
+    """Each letter once, however often it follows itself."""
+    return re.sub(r"(.)\1+", r"\1", text)
+
+
+def _decided(frames: Logits) -> bool:
+    first = frames[:AT_ONCE]
+    ranked = np.sort(first, axis=2)
+    return bool((ranked[..., -2] == ranked[..., 0]).all() and (ranked[..., -1] > ranked[..., 0]).any())
 
 
 def readings(own: Decoder) -> dict[str, Decoder]:

@@ -16,6 +16,8 @@ MINUTE_S = 60.0
 FEWEST_MINUTES = 30  # in fewer, drift is not ruled out
 MOST_DB = 160.0  # of an error that is none, or of scores that are not finite
 TINY = 1e-30
+MOST_SLIP_S = 5.0  # by which scores are looked for before and after their own step
+EXPLAINED = 0.1  # of the error, left over where the step of another time explains it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,22 @@ class Pair:
         """Variance of the float scores over the mean square error, over all steps."""
         error = float(np.square(self.tested.astype(np.float64) - self.plain).mean())
         return float(10 * np.log10(max(float(np.var(self.plain, dtype=np.float64)), TINY) / max(error, TINY)))
+
+    @property
+    def slipped(self) -> tuple[int, int] | None:
+        """The first minute whose scores are those of other steps, and by how many they come late (below 0: early)."""
+        size, most = round(MINUTE_S / self.step_s), round(MOST_SLIP_S / self.step_s)
+        plain, tested = self.plain.astype(np.float64), self.tested.astype(np.float64)
+        for minute in range(len(plain) // size):
+            own = slice(minute * size + most, (minute + 1) * size - most)
+            errors = {
+                late: float(np.square(tested[own] - plain[own.start - late : own.stop - late]).mean())
+                for late in range(-most, most + 1)
+            }
+            best = min(errors, key=lambda late: (errors[late], abs(late)))
+            if errors[best] < EXPLAINED * errors[0]:
+                return minute, best
+        return None
 
     @property
     def minutes(self) -> Minutes:

@@ -72,7 +72,7 @@ def _shapes(host: Features, board: Features) -> str:
 
 
 def _explained(x: Values, y: Values, shape: tuple[int, ...], scale: float, random: bool) -> str:
-    """The first of the known causes that fits: dither, scaling, a shift in time, a tilt over the bins."""
+    """The first of the known causes that fits: dither, silence, scaling, a shift in time, a tilt over the bins."""
     if random:
         return (
             "the board's features of the same audio differ from one run to the next: dither is on there. Switch it "
@@ -80,6 +80,11 @@ def _explained(x: Values, y: Values, shape: tuple[int, ...], scale: float, rando
         )
     total = float(_rms(y - x))
     loud = x.mean(axis=1) > np.median(x.mean(axis=1))
+    if not loud.any():
+        return (
+            "no frame of the audio is louder than most, as in digital silence, so nothing tells why: record speech for "
+            "device_features"
+        )
     quiet_error, loud_error = float(_rms((y - x)[~loud])), float(_rms((y - x)[loud]))
     slope, offset = np.polyfit(x[loud].ravel(), y[loud].ravel(), 1)  # a floor under quiet frames is no part of it
     left = float(_rms(y[loud] - slope * x[loud] - offset))

@@ -17,7 +17,7 @@ from harness.score.words import word_errors
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """The trigger fired at ``fired_s``; up to ``until_s`` was heard, and ``text`` understood, or nothing.
+    """The trigger fired at ``fired_s``; from ``since_s`` to ``until_s`` was heard, and ``text`` understood, or nothing.
 
     ``spelled`` is what the recognizer wrote without its grammar.
     """
@@ -26,6 +26,7 @@ class Act:
     until_s: float
     text: str
     spelled: str = ""
+    since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,20 @@ class Session:
     def wrong(self) -> int:
         """Utterances for which another command was done."""
         return len(self.utterances) - self.missed - self.unheard - sum(each.understood for each in self.utterances)
+
+    @property
+    def headless(self) -> int:
+        """Utterances not understood whose command had begun before it was listened to."""
+        return sum(each.act is not None and each.act.since_s > each.said.start_s for each in self._misheard)
+
+    @property
+    def cut(self) -> int:
+        """Utterances not understood whose command went on when nothing was listened to any more."""
+        return sum(each.act is not None and each.act.until_s < each.said.end_s for each in self._misheard)
+
+    @property
+    def _misheard(self) -> list[Utterance]:
+        return [each for each in self.utterances if each.act is not None and not each.understood]
 
     def success(self, confidence: float, seed: int = 0) -> Estimate:
         """Share of utterances understood, from the word to the command; bounds over speakers."""

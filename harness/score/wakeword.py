@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,6 @@ Seconds = npt.NDArray[np.float64]
 
 LATE_S = 1.0  # after its end, a word's detection is no longer its own
 CURVE_POINTS = 64
-MOST_SHIFT = 1
 SLACK = 1e-6  # of a step
 
 
@@ -259,34 +258,6 @@ def _place(point: Point) -> list[float]:
 def _peaks(scores: Scores) -> Scores:
     around = np.pad(scores, 1, constant_values=-np.inf)
     return scores[(scores >= around[:-2]) & (scores >= around[2:])]
-
-
-def crowded(fired_s: Seconds, refractory_s: float) -> int:
-    """Detections within the refractory period of the one before: a device that has one cannot give them."""
-    return int((np.diff(np.sort(fired_s)) < refractory_s * (1 - 1e-6)).sum())
-
-
-def shifted(point: Point, listening: Listening) -> int:
-    """By how many events the labels seem to be off: 0 where they fit best as they are.
-
-    Labels moved by one row make a healthy model miss nearly everything and fire at what it should. This asks
-    whether moving them back explains the detections better: more than twice the hits.
-    """
-    found = dict.fromkeys(range(-MOST_SHIFT, MOST_SHIFT + 1), 0)
-    for trace in listening.traces:
-        fired = detections(trace, point.threshold, listening.refractory_s)
-        for step in found:
-            found[step] += int((~np.isnan(tally(fired, _moved(trace, step), listening.late_s).delays_s)).sum())
-    best = max(found, key=lambda step: (found[step], -abs(step)))
-    return best if found[best] > 2 * found[0] and found[best] >= 5 else 0
-
-
-def _moved(trace: Trace, step: int) -> Trace:
-    """The trace with every label moved by ``step`` events, at the times they had."""
-    labels = [event.label for event in trace.truth]
-    turned = labels[-step:] + labels[:-step] if step else labels
-    events = (replace(event, label=label) for event, label in zip(trace.truth, turned, strict=True))
-    return replace(trace, truth=tuple(events))
 
 
 def kinds(traces: Sequence[Trace]) -> dict[bool, tuple[Trace, ...]]:

@@ -12,6 +12,7 @@ import pytest
 from harness.verdict import Outcome
 from tests.faults.zoo.__main__ import put
 from tests.faults.zoo.fault import Fault, Result, first_cause, judged
+from tests.faults.zoo.listening import Both, Ear, Voice
 from tests.faults.zoo.registry import FAULTS
 from tests.faults.zoo.scoreboard import good, line, page, summary
 from tests.faults.zoo.site import SILICON, Site, Told, healthy, installed
@@ -19,7 +20,8 @@ from tests.report.rows import row
 
 PLACES = {
     "labels", "data", "front end", "golden", "cache", "release", "export", "calibration", "quantization", "placement",
-    "board", "state", "decoding", "outputs", "latency", "memory",
+    "board", "state", "decoding", "outputs", "latency", "memory", "stream state", "events", "frames", "tokens",
+    "pipeline",
 }  # fmt: skip
 GREEN = Told((row("accuracy", "overall"),), None)
 RED = Told((row("latency", "inference p50", outcome=Outcome.FAIL, detail="inference p50 4.2 ms"),), None)
@@ -31,7 +33,8 @@ def test_the_zoo_has_forty_faults_of_every_place() -> None:
     assert Counter(fault.name for fault in FAULTS).most_common(1)[0][1] == 1
     assert {fault.where for fault in FAULTS} >= PLACES
     assert all(fault.red and fault.cause for fault in FAULTS)
-    assert 12 <= sum(fault.quick for fault in FAULTS) <= 24
+    assert {fault.site.name for fault in FAULTS if fault.quick} == {"small", "ear", "voice"}
+    assert 12 <= sum(fault.quick for fault in FAULTS) <= 32
 
 
 def test_a_fault_is_caught_by_every_gate_it_declares_and_named_by_its_words() -> None:
@@ -106,3 +109,32 @@ def test_a_fault_in_a_real_house(house: Path, tmp_path: Path, name: str) -> None
 def test_a_fault_that_is_not_there_is_missed(house: Path, tmp_path: Path) -> None:
     idle = replace(of("5 % slower"), seed=lambda site: setattr(site, "build", SILICON))
     assert result(idle, house, tmp_path).missed == idle.red
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("tones")
+    with installed():
+        yield Voice.healthy(root / "house", root / "cache")
+
+
+@pytest.mark.parametrize("site", [Ear, Voice, Both])
+def test_what_listens_is_green_while_it_is_healthy(tones: Path, site: type[Site]) -> None:
+    for build in site.builds:
+        told = site(tones, tones.parent / "cache", build).judge()
+        assert told.red == []
+    gates = {each.gate for each in told.rows}
+    assert gates >= {"ear": {"reset", "steps", "frr"}, "voice": {"wer_rise", "score"}, "both": {"success"}}[site.name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "states wired crosswise",
+        "one token a frame in place of likelihoods",
+        "a window that ends before the command does",
+    ],
+)
+def test_a_fault_of_what_listens(tones: Path, tmp_path: Path, name: str) -> None:
+    found = result(of(name), tones, tmp_path)
+    assert found.named, line(found)

@@ -162,3 +162,25 @@ def test_rewritten_golden_fails_once(imported: Build) -> None:
 def test_scores_are_averaged_over_what_was_said_before() -> None:
     assert averaged(np.array([4, 0, 0, 8], np.float32), 2).tolist() == [2, 2, 0, 4]
     assert averaged(np.array([4, 1], np.float32), 1).tolist() == [4, 1]
+
+
+def test_states_that_take_each_other_s_place_are_wired_crosswise(build: MakeBuild) -> None:
+    one, other = (0.0078, 0), (0.03, 3)
+    row = gates.scales(build(), [StateScale("context", one, other), StateScale("hidden", other, one)])
+    assert row.outcome is Outcome.FAIL
+    assert "states are wired crosswise: context, hidden" in row.detail
+
+
+@pytest.mark.parametrize(("late", "told"), [(4, "4 steps late (320 ms)"), (-7, "7 steps early (560 ms)")])
+def test_frames_lost_or_heard_twice_are_named_and_no_matter_of_the_state(
+    build: MakeBuild, late: int, told: str
+) -> None:
+    healthy = pair(36, 0.05)
+    assert gates.aligned(build(), healthy).outcome is Outcome.PASS
+    size = round(60 / STEP_S)
+    slipped = healthy.tested.copy()
+    slipped[12 * size :] = np.roll(healthy.tested, late)[12 * size :]
+    row = gates.aligned(build(), replace(healthy, tested=slipped))
+    assert (row.outcome, row.value) == (Outcome.FAIL, abs(late))
+    assert f"scores come {told} from minute 13 on" in row.detail
+    assert "Neither model nor state is to blame" in row.detail

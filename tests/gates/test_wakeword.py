@@ -119,3 +119,45 @@ def test_the_tradeoff_keeps_recordings_and_synthetic_speech_apart_and_is_drawn()
     assert picture.startswith(b"\x89PNG")
     assert picture == det.plot(curves, "tiny")
     assert [line[0] for line in det.lines(curves)] == ["recordings", "synthetic"]
+
+
+def test_scores_that_are_not_finite_or_never_change_are_insane(build: MakeBuild) -> None:
+    trace = heard()
+    broken = trace.scores.copy()
+    broken[-1000:] = np.nan
+    rows = judged(build, replace(trace, scores=broken))
+    assert rows["sanity synthetic overall"].outcome is Outcome.FAIL
+    assert "1000 of 540000 scores are not finite" in rows["sanity synthetic overall"].detail
+    still = judged(build, replace(trace, scores=np.zeros_like(broken)))["sanity synthetic overall"]
+    assert (still.outcome, still.detail) == (Outcome.FAIL, "all 540000 scores are constant")
+
+
+def test_a_refractory_period_that_words_fall_into_is_red_and_named(build: MakeBuild) -> None:
+    """Seeded fault: the device is deaf for a minute and a half; every word reaches the threshold."""
+    rows = judged(build, heard(), refractory_s=90.0)
+    assert rows["frr synthetic overall"].outcome is Outcome.FAIL
+    row = rows["refractory synthetic overall"]
+    assert row.outcome is Outcome.FAIL
+    assert "75 missed while deaf: the refractory period is too long, 90 s" in row.detail
+
+
+def test_a_threshold_of_other_scores_is_named_with_one_that_keeps_both_limits(build: MakeBuild) -> None:
+    """Seeded fault: the threshold is that of scores twice as high."""
+    trace = heard(false=2)
+    rows = judged(build, replace(trace, scores=trace.scores / 4))
+    row = rows["frr synthetic overall"]
+    assert row.outcome is Outcome.FAIL
+    assert "the threshold is not that of these scores: at 0.25 they miss 0.0 % at 0." in row.detail
+    lost = judged(build, heard(missed=75))["frr synthetic overall"]
+    assert "threshold is not" not in lost.detail
+
+
+def test_a_model_that_answers_to_another_label_is_told_with_its_counts(build: MakeBuild) -> None:
+    """Seeded fault: what is labelled "third" is the word, and half of what is labelled so is not."""
+    trace = heard(missed=70)
+    for event in trace.truth:
+        if event.label == "third":
+            _burst(trace.scores, event.end_s)
+    row = judged(build, trace)["labels synthetic overall"]
+    assert row.outcome is Outcome.FAIL
+    assert "it answers to 'third', 150 of 150 times, more than to 'hey', 80 of 150" in row.detail

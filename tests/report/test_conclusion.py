@@ -109,3 +109,10 @@ def test_a_wake_word_may_not_ship_without_its_own_gates(gate: str) -> None:
     assert "Not run" not in conclusion.reason
     (conclusion,) = conclude([each for each in rows if each.gate != gate])
     assert conclusion.reason.endswith(f"Not run: {gate}")
+
+
+def test_a_cause_is_told_before_what_fails_by_it_however_far_that_is_beyond_its_limit() -> None:
+    labels = row("labels", "synthetic overall", 1.0, outcome=Outcome.FAIL, detail="labels are shifted by one")
+    (conclusion,) = conclude([lost("ja"), labels])
+    assert conclusion.reason.startswith("FAIL: labels are shifted by one")
+    assert [group.row.gate for group in failing([lost("ja"), labels])] == ["labels", "accuracy"]

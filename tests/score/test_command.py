@@ -105,3 +105,19 @@ def test_readings_differ_from_the_declared_one() -> None:
     assert all((each.labels, each.blank) != (decoding.labels, decoding.blank) for each in found.values())
     assert all(sorted(each.labels) == sorted(LABELS) for each in found.values())
     assert np.unique([each.blank for each in found.values()]).size == len(LABELS)
+
+
+def test_letters_that_come_again_and_again_are_repeats_not_collapsed() -> None:
+    clips = [clip for clip in make_clips() if len(clip.label) < 11]  # as many letters as have room twice
+    doubled = {place: "".join(2 * letter for letter in clip.label) for place, clip in enumerate(clips)}
+    assert table(doubled, clips=clips).insane([OVERALL])[0].startswith("repeats not collapsed")
+    assert table(clips=clips).misread() == ""
+
+
+def test_outputs_that_are_decided_already_are_named() -> None:
+    whole = table()
+    frames = whole.tested.reshape(len(whole.tested), -1, len(LABELS))
+    sure = (20 * np.eye(len(LABELS), dtype=np.float32)[frames.argmax(axis=2)]).reshape(len(frames), -1)
+    assert whole.hardened() == ""
+    assert replace(whole, tested=sure).insane([OVERALL])[0].startswith("outputs are decided already")
+    assert replace(whole, tested=sure, golden=sure).hardened() == ""

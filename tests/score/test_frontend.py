@@ -77,3 +77,17 @@ def test_a_probe_repeats_and_holds_silence_and_full_bins() -> None:
     short = FrontEnd(window_s=0.09)
     assert probe(short).shape[1] == short.sample_rate
     assert lasting(short, short.sample_rate).frames == FRONT.frames
+
+
+def test_a_recording_of_silence_tells_that_features_differ_and_not_why() -> None:
+    """polyfit has nothing to fit where no frame is louder than most."""
+    silent = FRONT.batch(np.zeros_like(AUDIO))
+    other = FRONT.model_copy(update={"scale": 8.0}).batch(np.zeros_like(AUDIO))
+    found = compare(silent, other, other, FRONT.scale, LIMIT)
+    assert found.worst > LIMIT
+    assert "as in digital silence" in found.cause
+    assert "record speech for device_features" in found.cause
+    mostly = AUDIO.copy()
+    mostly[1:] = 0
+    heard, told = FRONT.batch(mostly), FRONT.model_copy(update={"scale": 8.0}).batch(mostly)
+    assert compare(heard, told, told, FRONT.scale, LIMIT).worst > LIMIT

@@ -44,3 +44,11 @@ def test_success_is_bounded_over_speakers_and_never_known_from_three() -> None:
     figure = lived(TRUTH, "hey", acts, 3600).success(0.95)
     assert (figure.value, figure.n, figure.clusters) == (1.0, 3, 3)
     assert figure.low == pytest.approx(0.05 ** (1 / 3), abs=1e-6)
+
+
+def test_commands_that_the_window_misses_are_counted_by_the_end_they_lost() -> None:
+    late = Act(10.6, 12.6, "", since_s=11.2)
+    short = Act(30.6, 31.2, "", since_s=30.6)
+    fine = Act(50.6, 52.6, "left", since_s=51.2)  # understood all the same
+    found = lived(TRUTH, "hey", [late, short, fine], 3600)
+    assert (found.headless, found.cut) == (1, 1)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.audio.truth import Truth
-from harness.score.wakeword import Listening, Trace, crowded, detections, shifted, tally
+from harness.score.trust import crowded, shifted
+from harness.score.wakeword import Listening, Trace, detections, tally
 
 STEP_S = 0.1
 REFRACTORY_S = 1.5

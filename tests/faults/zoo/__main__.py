@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.faults.zoo.fault import Fault, Result, judged
 from tests.faults.zoo.registry import FAULTS
 from tests.faults.zoo.scoreboard import good, line, page, summary
 from tests.faults.zoo.silicon import Dials
-from tests.faults.zoo.site import HALF, HOST, SILICON, Site, Told, healthy, installed
+from tests.faults.zoo.site import Site, Told, installed
 from tests.house import CHECKOUT
 
 DOC = CHECKOUT / "docs" / "faults.md"
@@ -28,7 +28,7 @@ DOC = CHECKOUT / "docs" / "faults.md"
 def put(fault: Fault, house: Path, cache: Path, folder: Path) -> Result:
     """Judge one fault in a copy of the healthy house."""
     started = time.monotonic()
-    site = Site(Path(shutil.copytree(house, folder / "house")), cache)
+    site = fault.site(Path(shutil.copytree(house, folder / "house")), cache)
     try:
         fault.seed(site)
         if site.dials != Dials():
@@ -38,8 +38,28 @@ def put(fault: Fault, house: Path, cache: Path, folder: Path) -> Result:
         shutil.rmtree(folder / "house")
 
 
-def health(house: Path, cache: Path) -> dict[str, Told]:
-    return {build: Site(house, cache, build).judge() for build in (HOST, SILICON, HALF)}
+def health(sites: Iterable[type[Site]], houses: Houses) -> dict[str, Told]:
+    """Every healthy build of every site, by its name."""
+    return {
+        f"{site.name} {build}": site(*houses(site), build).judge()
+        for site in dict.fromkeys(sites)
+        for build in site.builds
+    }
+
+
+class Houses:
+    """A healthy house for each kind of site, with its cache; made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: dict[object, tuple[Path, Path]] = {}
+
+    def __call__(self, site: type[Site]) -> tuple[Path, Path]:
+        if site.healthy not in self.made:
+            place = self.folder / f"house-{len(self.made)}"
+            cache = self.folder / f"cache-{len(self.made)}"
+            self.made[site.healthy] = (site.healthy(place, cache), cache)
+        return self.made[site.healthy]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,10 +76,10 @@ def main(arguments: Sequence[str]) -> int:
     results = []
     with installed(), tempfile.TemporaryDirectory(prefix="voxgate-zoo-") as temporary:
         root = Path(temporary)
-        house, cache = healthy(root / "healthy", root / "cache"), root / "cache"
-        found = health(house, cache)
+        houses = Houses(root)
+        found = health((fault.site for fault in chosen), houses)
         for fault in chosen:
-            results.append(put(fault, house, cache, root))
+            results.append(put(fault, *houses(fault.site), root))
             print(line(results[-1]), flush=True)
     print(summary(results, found))
     if len(chosen) == len(FAULTS):

@@ -10,7 +10,15 @@ from harness.verdict import Outcome
 from tests.faults.zoo.site import Site, Told
 
 # What a gate that nobody diagnoses says by its own name, where its row does not say that it was the board.
-WORDS = {"latency": "latency", "footprint": "memory", "regression": "release", "drift": "release"}
+WORDS = {
+    "latency": "latency",
+    "footprint": "memory",
+    "regression": "release",
+    "drift": "release",
+    "reset": "state",
+    "score drift": "state",
+    "float path": "conversion",
+}
 BOARDS = ("throttled", "timings drifted")
 
 
@@ -26,6 +34,7 @@ class Fault:
     says: str = ""  # what the first cause must tell
     quiet: tuple[str, ...] = ()  # what must not turn red: there the fault would hide
     quick: bool = False  # one of CI's
+    site: type[Site] = Site  # where it is put
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.faults.zoo import boards, builds, upstream
+from tests.faults.zoo import boards, builds, speech, streams, upstream
 from tests.faults.zoo.fault import Fault
 
-FAULTS: tuple[Fault, ...] = (*upstream.FAULTS, *builds.FAULTS, *boards.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *upstream.FAULTS,
+    *builds.FAULTS,
+    *boards.FAULTS,
+    *streams.FAULTS,
+    *speech.FAULTS,
+)

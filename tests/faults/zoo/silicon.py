@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ import onnx
 
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards.clock import Stages, stages
+from harness.boards.local import LocalBoard
 from harness.boards.runtimes import open_model
 from harness.boards.vitals import throttled
 from harness.cache import digest
@@ -39,6 +40,7 @@ from harness.targets.base import (
     Placement,
     Profile,
     Progress,
+    Scores,
     Sizes,
     Target,
 )
@@ -78,7 +80,8 @@ class Dials:
     # the toolchain
     exports: Callable[[onnx.ModelProto], None] | None = None  # of the float model, before all else
     calibrates: Callable[[Features], Features] | None = None
-    quantizes: Callable[[onnx.ModelProto], None] | None = None  # of the int8 model
+    quantizes: Callable[[onnx.ModelProto], None] | None = None  # of the built model, int8 or fp16
+    crosses: bool = False  # each state comes back as the next one
     narrow: bool = False  # int8 whatever is asked for
     ballast: int = 0  # bytes in every file
     activations: int = ACTIVATIONS
@@ -87,7 +90,8 @@ class Dials:
     # the board
     feeds: Callable[[Features], Features] | None = None  # to whatever model it runs
     hears: Callable[[Features], Features] | None = None  # by int8 models
-    says: Callable[[Logits, Features], Logits] | None = None  # of int8 models
+    says: Callable[[Logits, Features], Logits] | None = None  # of built models; scores of streams, too
+    restarts: Callable[[Sequence[int]], Sequence[int]] = tuple  # where it forgets, of where streams start
     times: Times = steady  # of int8 models
     pace: Times = steady  # of all it does
     front_ms: float = FRONT_MS
@@ -98,9 +102,8 @@ class Dials:
     @property
     def builds(self) -> bool:
         """Whether the artifact is another one."""
-        return bool(self.exports or self.calibrates or self.quantizes or self.narrow or self.ballast) or (
-            self.places is not list or self.partitions != 1 or self.activations != ACTIVATIONS
-        )
+        told = (self.exports, self.calibrates, self.quantizes, self.crosses, self.narrow, self.ballast)
+        return any(told) or self.places is not list or self.partitions != 1 or self.activations != ACTIVATIONS
 
 
 class SiliconBoard(Board):
@@ -118,13 +121,22 @@ class SiliconBoard(Board):
         return {"dials": self.dials.name} if self.dials.name else {}
 
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
-        infer, dials = open_model(artifact.file), self.dials
-        fed = dials.feeds(features) if dials.feeds else features
-        faulty = artifact.recipe.precision != "fp32"
-        if dials.hears and faulty:
-            fed = dials.hears(fed)
+        infer, fed = open_model(artifact.file), self._fed(artifact, features)
         logits = np.stack([infer(np.ascontiguousarray(window)) for window in fed]).astype(np.float32)
-        return dials.says(logits, features).astype(np.float32) if dials.says and faulty else logits
+        return self._said(artifact, logits, features)
+
+    def stream(self, artifact: Artifact, features: Features, say: Progress, starts: Sequence[int] = (0,)) -> Scores:
+        fed = self._fed(artifact, features)
+        scores = LocalBoard().stream(artifact, fed, say, self.dials.restarts(starts))
+        return self._said(artifact, scores, features)
+
+    def _fed(self, artifact: Artifact, features: Features) -> Features:
+        fed = self.dials.feeds(features) if self.dials.feeds else features
+        return self.dials.hears(fed) if self.dials.hears and artifact.recipe.precision != "fp32" else fed
+
+    def _said(self, artifact: Artifact, outputs: Logits, features: Features) -> Logits:
+        says = self.dials.says if artifact.recipe.precision != "fp32" else None
+        return says(outputs, features).astype(np.float32) if says else outputs
 
     def clock(self) -> int:
         return self.now
@@ -174,6 +186,7 @@ class Silicon(Target):
     name = "silicon"
     title = "the zoo's own silicon, whose toolchain and board err as they are told to"
     honours = frozenset({"keep_float"})
+    streams = True
     dials: ClassVar[Dials] = Dials()
 
     def tools(self, recipe: Recipe) -> dict[str, str]:
@@ -198,12 +211,13 @@ class Silicon(Target):
         whole = recipe.precision == "int8" or (dials.narrow and recipe.precision != "fp32")
         if whole:
             windows = job.calibration if len(job.calibration) else spread(job.candidate)
-            ptq.quantize_onnx(source, file, dials.calibrates(windows) if dials.calibrates else windows, recipe)
-            if dials.quantizes:
-                changed(file, dials.quantizes)
+            ranges = dials.calibrates(windows) if dials.calibrates else windows
+            ptq.quantize_onnx(source, file, ranges, recipe, states=job.candidate.states)
             source.unlink()
         else:
             source.rename(file)
+        if dials.quantizes and recipe.precision != "fp32":
+            changed(file, dials.quantizes)
         if dials.ballast:
             changed(file, lambda model: weigh(model, dials.ballast))
         dtype = "int8" if whole else recipe.precision
@@ -217,10 +231,17 @@ class Silicon(Target):
             sizes=Sizes(file.stat().st_size, None, dials.activations),
             evidence=Evidence.BOARD,
             tools=self.tools(recipe),
+            states=crossed(job.candidate.states) if dials.crosses else job.candidate.states,
         )
 
     def board(self, recipe: Recipe) -> Board:
         return SiliconBoard(type(self).dials)
+
+
+def crossed(states: Mapping[str, str]) -> dict[str, str]:
+    """Each state fed from the output of the next."""
+    outputs = list(states.values())
+    return dict(zip(states, [*outputs[1:], *outputs[:1]], strict=True))
 
 
 def spread(candidate: Candidate) -> Features:

@@ -6,15 +6,18 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from harness import baseline as baselines
+from harness.audio import laying
+from harness.audio.ambience import AMBIENCES
 from harness.baseline import Baseline, BaselineError, Decided, Made, Origin, Release, decided_wrong
 from harness.cache import Cache
 from harness.candidate import Candidate, find_candidates
@@ -37,6 +40,7 @@ ACCENTS = ("de", "en-gb-x-rp", "fr", "sv")
 RARE = "sv"
 SPEAKERS, RARE_SPEAKERS = 8, 5
 CONDITIONS = ("clean", "noise-10db")
+OUTDOORS = tuple(replace(each, room=None) for each in AMBIENCES)
 HOST, SILICON, HALF = "host/int8", "silicon/int8", "silicon/fp16"
 SECONDS = 60.0  # of diagnosis
 DIAGNOSED = ("sanity", "recall", "score", "accuracy", "flips", "sqnr")  # in the order the suites judge
@@ -99,14 +103,25 @@ class Told:
 class Site:
     """One copy of the healthy house. ``dials`` are those of the silicon while it is judged."""
 
+    name: ClassVar[str] = "small"
+    builds: ClassVar[tuple[str, ...]] = (HOST, SILICON, HALF)  # that are healthy
+
     house: Path
     cache: Path
     build: str = HOST
     dials: Dials = field(default_factory=Dials)
 
+    @staticmethod
+    def healthy(folder: Path, cache: Path) -> Path:
+        return healthy(folder, cache)
+
     @property
     def model(self) -> Path:
-        return self.house / "models" / "small"
+        return self.house / "models" / self.name
+
+    @property
+    def candidate(self) -> Candidate:
+        return {each.name: each for each in find_candidates([self.house])}[self.name]
 
     @property
     def corpus(self) -> Path:
@@ -122,7 +137,7 @@ class Site:
 
     def release(self, first: bool = True) -> None:
         """What is in the house, made the baseline of its build; the first one with ``first``."""
-        [candidate] = find_candidates([self.house])
+        candidate = self.candidate
         path = baselines.place(candidate.house, candidate.name, self.build)
         found = _release(self.run(), candidate, self.build)
         before = None if first else baselines.read(candidate.house, candidate.name, self.build)
@@ -143,16 +158,19 @@ class Site:
     def judge(self) -> Told:
         """Every gate of the build, then the diagnosis, as the suites would have it."""
         with turned(self.dials):
-            return _judge(self)
+            return self._judge()
+
+    def _judge(self) -> Told:
+        return _judge(self)
 
 
 class Heard:
     """What is known of every window that the healthy house is judged on: whose it is, and under which condition."""
 
     def __init__(self, site: Site) -> None:
-        [candidate] = find_candidates([site.house])
+        candidate = site.candidate
         run = site.run()
-        clips = run.clips(candidate)
+        clips, choices = run.clips(candidate), run.choices(candidate)
         self.clips = len(clips)
         self.place: dict[bytes, int] = {}
         self.accent: list[str] = []
@@ -163,7 +181,7 @@ class Heard:
                 self.place[window.tobytes()] = len(self.accent)
                 self.accent.append(clip.accent)
                 self.condition.append(name)
-                self.truth.append(candidate.labels.index(clip.label))
+                self.truth.append(choices.index(clip.label))
 
     def places(self, features: Features) -> list[int | None]:
         return [self.place.get(np.ascontiguousarray(window, np.float32).tobytes()) for window in features]
@@ -171,23 +189,23 @@ class Heard:
 
 def _judge(site: Site) -> Told:
     rows: list[Row] = []
-    name, target, recipe_name = "small", *site.build.split("/")
+    name, target, recipe_name = site.name, *site.build.split("/")
     try:
-        [candidate] = find_candidates([site.house])
+        candidate = site.candidate
         recipe, run = candidate.recipe(site.build), site.run()
         build = Build(candidate, recipe, targets.registry()[target].board(recipe).evidence.value)
     except VoxgateError as error:
-        return Told((_refused((name, target, recipe_name), error),), None)
+        return Told((refused((name, target, recipe_name), error),), None)
     try:
         rows += _golden(candidate, run)
         rows += whole.conversion(build, run)
         rows += whole.judge(build, run, _outputs)
     except VoxgateError as error:
-        rows.append(_refused((name, target, recipe_name), error))
+        rows.append(refused((name, target, recipe_name), error))
     return Told(tuple(rows), _why(candidate, run, site.build, rows))
 
 
-def _refused(whose: tuple[str, str, str], error: VoxgateError) -> Row:
+def refused(whose: tuple[str, str, str], error: VoxgateError) -> Row:
     """The row of what cannot be judged at all, under the name of whose turn it is."""
     word = type(error).__name__.removesuffix("Error").lower()
     return lack(whose, word, "overall", outcome_of(error), str(error))
@@ -195,7 +213,7 @@ def _refused(whose: tuple[str, str, str], error: VoxgateError) -> Row:
 
 def _golden(candidate: Candidate, run: Run) -> Iterator[Row]:
     yield stored.golden(candidate, run.golden(candidate), run.golden_changes(candidate), "check")
-    yield stored.unused(candidate, {candidate.name: candidate})
+    yield stored.unused(candidate, {each.name: each for each in find_candidates([candidate.house])})
     yield from Judged(Build(candidate, FLOAT, Evidence.HOST.value), run).floors.values()
 
 
@@ -206,7 +224,7 @@ def _outputs(build: Build, run: Run) -> list[Row]:
             for metric in SINCE:
                 rows += judged.margins(metric).values()
     except BaselineError as error:
-        rows.append(_refused((build.candidate.name, build.recipe.target, build.recipe.name), error))
+        rows.append(refused((build.candidate.name, build.recipe.target, build.recipe.name), error))
     return rows
 
 
@@ -252,9 +270,13 @@ def turned(dials: Dials) -> Iterator[None]:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """The silicon among the targets, as another distribution would add it."""
+    """The silicon among the targets, as another distribution would add it; and streams heard outdoors.
+
+    No fault here is of a room, and to simulate all of them takes longer than to judge a fault.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "entry_points", lambda group: [SimpleNamespace(load=lambda: silicon)])
+        patch.setitem(laying.lay.__kwdefaults__, "ambiences", OUTDOORS)
         targets.registry.cache_clear()
         yield
     targets.registry.cache_clear()

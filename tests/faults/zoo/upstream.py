@@ -115,7 +115,12 @@ def spoiled(change: Callable[[Path], None], *, accepted: bool = False) -> Callab
 
 
 def toml(old: str, new: str, *, accepted: bool = False) -> Callable[[Site], None]:
-    return spoiled(lambda house: edit(house / "models" / "small" / "model.toml", old, new), accepted=accepted)
+    def seed(site: Site) -> None:
+        edit(site.model / "model.toml", old, new)
+        if accepted:
+            site.accept()
+
+    return seed
 
 
 def of_golden(site: Site, change: Callable[[Golden], Golden], condition: str = CONDITIONS[0]) -> None:
