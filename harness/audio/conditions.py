@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -22,7 +22,17 @@ import numpy.typing as npt
 from harness.audio import pool
 from harness.audio.clip import Clip, Wave, fit, read_clip
 from harness.audio.corpus import Corpus
-from harness.audio.effects import add_noise, level_db, reverberate, seeded, through_device, turned_down
+from harness.audio.effects import (
+    Draw,
+    Noise,
+    add_noise,
+    draw_gain,
+    draw_noise,
+    level_db,
+    reverberate,
+    through_device,
+    turned_down,
+)
 from harness.audio.rooms import ROOMS, Bank, Room, cached_bank, make_bank
 from harness.cache import Cache, digest
 from harness.errors import CorpusError, nearest
@@ -90,7 +100,8 @@ def render(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, ba
 
     ``bank`` is the condition's room where the caller has it at hand; else it is simulated in this process.
     """
-    return from_pcm(_rendered(audio, clip_id, condition, sample_rate, bank))
+    own = None if condition.room is None else bank or make_bank(ROOMS[condition.room], sample_rate)
+    return from_pcm(_rendered(audio[None], [clip_id], condition, sample_rate, own)[0])
 
 
 def from_pcm(pcm: Pcm) -> Wave:
@@ -98,17 +109,45 @@ def from_pcm(pcm: Pcm) -> Wave:
     return np.asarray(pcm.astype(np.float32) / np.float32(32768), np.float32)
 
 
-def _rendered(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None) -> Pcm:
-    with seeded(crc32(f"{clip_id}|{condition.id}".encode())):
-        if condition.room is not None and audio.any():
-            bank = bank or make_bank(ROOMS[condition.room], sample_rate)
-            audio = reverberate(audio, bank.responses[np.random.randint(len(bank.responses))])
-        if condition.snr_db is not None:
-            audio = add_noise(audio, sample_rate, condition.snr_db)
-        if condition.band_hz is not None:
-            audio = through_device(audio, sample_rate, condition.band_hz, condition.gain_db)
-    steps = np.rint(turned_down(audio) * np.float32(32768))
+@dataclass(frozen=True, slots=True)
+class Lots:
+    """What one rendering leaves to chance; None for what its condition does not have."""
+
+    response: int | None
+    noise: tuple[Noise, Any] | None
+    gain: np.float32 | None
+
+
+def _drawn(chance: Draw, audio: Wave, clip_id: str, condition: Condition, rate: int, bank: Bank | None) -> Lots:
+    """Drawn in the order in which audio passes through its condition."""
+    chance.seed(crc32(f"{clip_id}|{condition.id}".encode()))
+    response = int(chance.randint(len(bank.responses))) if bank is not None and audio.any() else None
+    noise = draw_noise(chance, audio.shape[0], rate) if condition.snr_db is not None else None
+    gain = draw_gain(chance, condition.gain_db) if condition.band_hz is not None else None
+    return Lots(response, noise, gain)
+
+
+def _rendered(audio: Wave, clip_ids: Sequence[str], condition: Condition, rate: int, bank: Bank | None) -> Pcm:
+    """Clips ``(n, samples)`` under one condition. ``bank`` is its room's, where it has one."""
+    chance = Draw()
+    lots = [_drawn(chance, wave, name, condition, rate, bank) for wave, name in zip(audio, clip_ids, strict=True)]
+    if bank is not None:
+        audio = _in_room(audio, [each.response for each in lots], bank)
+    if condition.snr_db is not None:
+        audio = add_noise(audio, rate, condition.snr_db, [each.noise for each in lots if each.noise is not None])
+    if condition.band_hz is not None:
+        audio = through_device(audio, rate, condition.band_hz, [each.gain for each in lots if each.gain is not None])
+    steps = np.rint(np.stack([turned_down(wave) for wave in audio]) * np.float32(32768))
     return np.asarray(np.clip(steps, -32768, 32767), np.int16)
+
+
+def _in_room(audio: Wave, responses: Sequence[int | None], bank: Bank) -> Wave:
+    """Each clip with the response drawn for it; those of one response together."""
+    wet = audio.copy()
+    for response in sorted({each for each in responses if each is not None}):
+        rows = [row for row, own in enumerate(responses) if own == response]
+        wet[rows] = reverberate(audio[rows], bank.responses[response])
+    return wet
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +228,15 @@ def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendere
     (params, room, cache, samples, rate), clips = request
     condition, signs = Condition(**params), _signs(samples)
     bank = cached_bank(Room(**room), rate, Cache(Path(cache))) if room else None
-    audio = bytearray()
-    levels, sketch = np.zeros(len(clips), np.float32), np.zeros((len(clips), SKETCH), np.float32)
-    for index, (clip_id, path, resample) in enumerate(clips):
-        clip = Clip(clip_id, Path(path), "", "", "", "test", resample=resample)
-        pcm = _rendered(_dry(clip, rate, samples), clip_id, condition, rate, bank).astype("<i2")
-        audio += pcm.tobytes()
-        levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
-    return bytes(audio), levels.tobytes(), sketch.tobytes()
+    dry = [
+        _dry(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
+        for clip_id, path, resample in clips
+    ]
+    pcm = _rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
+    waves = [from_pcm(wave) for wave in pcm]
+    levels = np.array([level_db(wave) for wave in waves], np.float32)
+    sketch = np.array([wave @ signs for wave in waves], np.float32)
+    return pcm.astype("<i2").tobytes(), levels.tobytes(), sketch.tobytes()
 
 
 def _dry(clip: Clip, rate: int, samples: int) -> Wave:
