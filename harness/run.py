@@ -28,7 +28,7 @@ from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
-from harness.cache import Cache, digest, disk_error, let_go, write_whole
+from harness.cache import Cache, digest, disk_error, let_go, save_parts, write_whole
 from harness.candidate import Candidate, CommandHead, KeywordHead, Stream
 from harness.energy import Energy
 from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, Unsupported, nearest
@@ -365,8 +365,7 @@ class Run:
 
         def make(folder: Path) -> None:
             self.say(f"features of {candidate.name}, {condition}")
-            np.save(folder / "features.npy", front.batch(renditions.audio), allow_pickle=False)
-            let_go(renditions.audio)
+            save_parts(folder / "features.npy", front.parts(renditions.audio), len(renditions.audio))
 
         entry = self.cache.entry("features", key, make)
         return cast(Features, np.load(entry.path / "features.npy", mmap_mode="r", allow_pickle=False))
@@ -464,8 +463,7 @@ class Run:
 
         identity = board.identity()
         board_key = [identity] if identity else []
-        content = np.ascontiguousarray(features).data
-        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, content), make)
+        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, features), make)
         let_go(features)
         return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
 

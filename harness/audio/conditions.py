@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +21,9 @@ import numpy.typing as npt
 from harness.audio import pool
 from harness.audio.clip import Clip, Wave, fit, read_clip
 from harness.audio.corpus import Corpus
-from harness.audio.effects import (
-    Draw,
-    Noise,
-    add_noise,
-    draw_gain,
-    draw_noise,
-    level_db,
-    reverberate,
-    through_device,
-    turned_down,
-)
+from harness.audio.effects import level_db
+from harness.audio.rendering import Pcm as Pcm
+from harness.audio.rendering import from_pcm, rendered
 from harness.audio.rooms import ROOMS, Bank, Room, cached_bank, make_bank
 from harness.cache import Cache, digest
 from harness.errors import CorpusError, nearest
@@ -43,9 +34,8 @@ SAME_DB = -50.0  # difference over signal of what counts as the same audio: far 
 SKETCH = 4
 KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
 
-_kept: dict[Any, Wave] = {}
+_kept: dict[Any, Any] = {}  # int16, or float32 where that is not exact
 
-Pcm = npt.NDArray[np.int16]
 Say = Callable[[str], None]
 
 
@@ -101,53 +91,7 @@ def render(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, ba
     ``bank`` is the condition's room where the caller has it at hand; else it is simulated in this process.
     """
     own = None if condition.room is None else bank or make_bank(ROOMS[condition.room], sample_rate)
-    return from_pcm(_rendered(audio[None], [clip_id], condition, sample_rate, own)[0])
-
-
-def from_pcm(pcm: Pcm) -> Wave:
-    """int16 as float32 of full scale 1."""
-    return np.asarray(pcm.astype(np.float32) / np.float32(32768), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Lots:
-    """What one rendering leaves to chance; None for what its condition does not have."""
-
-    response: int | None
-    noise: tuple[Noise, Any] | None
-    gain: np.float32 | None
-
-
-def _drawn(chance: Draw, audio: Wave, clip_id: str, condition: Condition, rate: int, bank: Bank | None) -> Lots:
-    """Drawn in the order in which audio passes through its condition."""
-    chance.seed(crc32(f"{clip_id}|{condition.id}".encode()))
-    response = int(chance.randint(len(bank.responses))) if bank is not None and audio.any() else None
-    noise = draw_noise(chance, audio.shape[0], rate) if condition.snr_db is not None else None
-    gain = draw_gain(chance, condition.gain_db) if condition.band_hz is not None else None
-    return Lots(response, noise, gain)
-
-
-def _rendered(audio: Wave, clip_ids: Sequence[str], condition: Condition, rate: int, bank: Bank | None) -> Pcm:
-    """Clips ``(n, samples)`` under one condition. ``bank`` is its room's, where it has one."""
-    chance = Draw()
-    lots = [_drawn(chance, wave, name, condition, rate, bank) for wave, name in zip(audio, clip_ids, strict=True)]
-    if bank is not None:
-        audio = _in_room(audio, [each.response for each in lots], bank)
-    if condition.snr_db is not None:
-        audio = add_noise(audio, rate, condition.snr_db, [each.noise for each in lots if each.noise is not None])
-    if condition.band_hz is not None:
-        audio = through_device(audio, rate, condition.band_hz, [each.gain for each in lots if each.gain is not None])
-    steps = np.rint(np.stack([turned_down(wave) for wave in audio]) * np.float32(32768))
-    return np.asarray(np.clip(steps, -32768, 32767), np.int16)
-
-
-def _in_room(audio: Wave, responses: Sequence[int | None], bank: Bank) -> Wave:
-    """Each clip with the response drawn for it; those of one response together."""
-    wet = audio.copy()
-    for response in sorted({each for each in responses if each is not None}):
-        rows = [row for row, own in enumerate(responses) if own == response]
-        wet[rows] = reverberate(audio[rows], bank.responses[response])
-    return wet
+    return from_pcm(rendered(audio[None], [clip_id], condition, sample_rate, own)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,60 +138,76 @@ def _render_into(folder: Path, corpus: Corpus, condition: Condition, samples: in
     count, rate = len(corpus.clips), corpus.sample_rate
     room = ROOMS[condition.room] if condition.room else None
     if room is not None:
-        cached_bank(room, rate, cache)  # simulated once, here: parts find it
-    asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
-    parts = (
-        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
-        for first in range(0, count, pool.SIZE)
-    )
+        cached_bank(room, rate, cache, count)  # simulated once, here: parts find it
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
     total = hashlib.sha256()
-    with (folder / "audio.npy").open("wb") as file:
+    with (folder / "audio.npy").open("wb+", buffering=0) as file:
         # Written, not mapped: a full disk must be an OSError here, and is a bus error in a map.
         header = {"descr": "<i2", "fortran_order": False, "shape": (count, samples)}
         np.lib.format.write_array_header_1_0(file, header)
-        for number, (pcm, own_levels, own_sketch) in enumerate(pool.over(rendered_part, parts, count)):
+        begin, row = file.tell(), samples * 2
+        asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate, file.name)
+        parts = (
+            (asked, begin + first * row, [(clip.id, str(clip.path), clip.resample) for clip in some])
+            for first, some in ((i, corpus.clips[i : i + pool.SIZE]) for i in range(0, count, pool.SIZE))
+        )
+        for number, (own_levels, own_sketch) in enumerate(pool.over(rendered_part, parts, count)):
             index = number * pool.SIZE
             if index % 500 == 0:
                 say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
-            file.write(pcm)
-            total.update(pcm)
             levels[index : index + pool.SIZE] = np.frombuffer(own_levels, np.float32)
             sketch[index : index + pool.SIZE] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
+            file.seek(begin + index * row)
+            total.update(file.read(len(own_levels) // levels.itemsize * row))
     np.save(folder / "levels_db.npy", levels, allow_pickle=False)
     np.save(folder / "sketch.npy", sketch, allow_pickle=False)
     (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
 
 
-Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int]  # condition, its room, cache, samples, rate
-Rendered = tuple[bytes, bytes, bytes]  # int16 audio, float32 levels_db and sketch
+Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int, str]  # condition, room, cache, samples, rate, file
+Told = tuple[bytes, bytes]  # float32 levels_db and sketch
 
 
-def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendered:
-    """Some clips, ``(id, path, resample)`` each, under one condition: builtin values, for whatever process does it."""
-    (params, room, cache, samples, rate), clips = request
+def rendered_part(request: tuple[Asked, int, list[tuple[str, str, bool]]]) -> Told:
+    """Some clips, ``(id, path, resample)`` each, under one condition, written into the file from a byte on.
+
+    Builtin values, for whatever process does it.
+    """
+    (params, room, cache, samples, rate, file), begin, clips = request
     condition, signs = Condition(**params), _signs(samples)
-    bank = cached_bank(Room(**room), rate, Cache(Path(cache))) if room else None
+    bank = _bank(Room(**room), rate, cache) if room else None
     dry = [
         _dry(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
         for clip_id, path, resample in clips
     ]
-    pcm = _rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
+    pcm = rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
+    with Path(file).open("rb+", buffering=0) as place:
+        place.seek(begin)
+        place.write(pcm.astype("<i2").data)
     waves = [from_pcm(wave) for wave in pcm]
     levels = np.array([level_db(wave) for wave in waves], np.float32)
     sketch = np.array([wave @ signs for wave in waves], np.float32)
-    return pcm.astype("<i2").tobytes(), levels.tobytes(), sketch.tobytes()
+    return levels.tobytes(), sketch.tobytes()
+
+
+@lru_cache(maxsize=8)
+def _bank(room: Room, rate: int, cache: str) -> Bank:
+    return cached_bank(room, rate, Cache(Path(cache)))
 
 
 def _dry(clip: Clip, rate: int, samples: int) -> Wave:
     """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
     facts = clip.path.stat() if clip.path.is_file() else None
     key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
-    found = _kept.get(key)
-    if found is None:
-        found = fit(read_clip(clip, rate), samples)
-        if (len(_kept) + 1) * found.nbytes <= KEPT_BYTES:
-            _kept[key] = found
+    kept = _kept.get(key)
+    if kept is not None:
+        return from_pcm(kept) if kept.dtype == np.int16 else np.asarray(kept, np.float32)
+    found = fit(read_clip(clip, rate), samples)
+    steps = found * np.float32(32768)
+    pcm = np.clip(np.rint(steps), -32768, 32767).astype(np.int16)
+    kept = pcm if np.array_equal(pcm, steps) else found  # most audio is of 16 bits: twice as many clips are kept
+    if (len(_kept) + 1) * kept.nbytes <= KEPT_BYTES:
+        _kept[key] = kept
     return found
 
 
