@@ -1,7 +1,8 @@
 """The loops a person would write in place of a gate: python -m benchmarks.speed.hand HOUSE LOOP CLIPS WORK RESULT.
 
 ``same`` renders what the gate renders, to the bit, so its verdicts must be the gate's; by audiomentations, scipy and
-soundfile, one clip after another (benchmarks/speed/byhand.py). ``usual`` is written with audiomentations alone, a room simulated for every clip.
+soundfile, one clip after another (benchmarks/speed/byhand.py). ``usual`` is written with audiomentations alone, a room
+simulated for every clip.
 """
 
 from __future__ import annotations

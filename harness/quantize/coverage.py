@@ -22,7 +22,7 @@ LEAST_OVERLAP = 0.8  # of a bin's own range
 FAR_DB = 15.0  # between the median levels: as between arm's length and the far end of a room
 EDGES = ((-60.0, "silent"), (-45.0, "very quiet"), (-35.0, "quiet"), (-25.0, "middling"), (-15.0, "loud"))  # below
 LOUDEST = "very loud"
-MOST = 1000  # windows of a condition whose features are looked at: ranges do not hang on more of them
+MOST = 300  # windows of a condition whose features are looked at: ranges do not hang on more of them
 
 
 @dataclass(frozen=True, slots=True)
