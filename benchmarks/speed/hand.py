@@ -70,7 +70,7 @@ def usual(work: Path, rate: int) -> Render:
 def main(house: Path, loop: str, clips: int, work: Path, result: Path) -> None:
     import onnxruntime
 
-    from harness.agent.runtimes import session_options
+    from harness.agent.ort import session_options
     from harness.audio.clip import fit, read_clip
     from harness.cache import Cache
     from harness.candidate import find_candidates

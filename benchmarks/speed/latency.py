@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.agent.runtimes import session_options
+from harness.agent.ort import session_options
 from harness.boards.clock import timed, warm_up
 
 ROUNDS = 700
