@@ -98,7 +98,7 @@ def main(house: Path, loop: str, clips: int, work: Path, result: Path) -> None:
             for session, (name, shape), found in zip(sessions, names, logits, strict=True):
                 found.append(session.run(None, {name: window.reshape(shape)})[0][0])
         outputs.append(logits)
-    told = {"renderings": len(outputs) * len(chosen), "seconds": time.monotonic() - wall}
+    told = {"renderings": len(outputs) * len(chosen), "conditions": len(outputs), "seconds": time.monotonic() - wall}
     result.write_text(json.dumps(told | {"processor": time.process_time() - spent}), encoding="utf-8")
     np.save(result.with_suffix(".npy"), np.array(outputs, np.float32), allow_pickle=False)
 
