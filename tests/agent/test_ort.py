@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from harness.agent.ort import open_onnx
+from harness.agent.ort import _runner, open_onnx
 
 SHIPPED = Path(__file__).parents[2] / "models" / "commands" / "model.onnx"
 
@@ -32,6 +33,13 @@ def test_bound_buffers_give_the_same_bits_and_answers_of_ones_own() -> None:
     for window, logits in zip(windows, kept, strict=True):
         assert np.array_equal(session.run(None, {feed.name: window.reshape(feed.shape)})[0].reshape(-1), logits)
     assert len({logits.tobytes() for logits in kept}) == 5
+
+
+def test_a_version_without_inner_parts_is_called_as_documented() -> None:
+    called: list[object] = []
+    session, bound = SimpleNamespace(run_with_iobinding=called.append), SimpleNamespace()
+    _runner(session, bound)()
+    assert called == [bound]
 
 
 @pytest.mark.parametrize("shape", [[1, 2, 3], ["n", 2, 3]])
