@@ -42,10 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="voxgate", description="May this quantized voice model ship? To judge, run pytest; this does the rest."
+        prog="voxgate", description="May this quantized voice model ship? Judging is pytest's; this does the rest."
     )
     parser.add_argument("--version", action="version", version=f"voxgate {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    # No character opens an option of its own: all that follows is pytest's.
+    gate = commands.add_parser("gate", help="judge: pytest, with its options", prefix_chars="\0", add_help=False)
+    gate.add_argument("arguments", nargs="*")
+    gate.set_defaults(call=_gate)
 
     report = commands.add_parser("report", help="render the report of the last run, and say where it is")
     report.add_argument("--work", type=Path, default=Path(".voxgate"), help="the run's work folder (default: .voxgate)")
@@ -104,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     lab_command.add(lab)
     virtual_lab.add(lab)
     return parser
+
+
+def _gate(options: argparse.Namespace) -> None:
+    command = [sys.executable, "-m", "pytest", *options.arguments]
+    os.execv(sys.executable, command)  # noqa: S606 the exit status is pytest's alone
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -6,42 +6,37 @@ pytest is a face of this class; `voxgate` commands and scripts use it just as we
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from harness import baseline as baselines
-from harness import bench, streaming, together
-from harness import golden as goldens
-from harness.audio.checks import require_audio
+from harness import bench, fitting, streaming, together, windows
 from harness.audio.clip import write_clip
 from harness.audio.conditions import ARITHMETIC, CONDITIONS, Pcm, Renditions, render_corpus
-from harness.audio.corpus import Clip, Corpus, load_corpus
-from harness.audio.grammar import Grammar
+from harness.audio.corpus import Clip, Corpus
 from harness.audio.streams import Stream as Planned
 from harness.baseline import Baseline
 from harness.beside import Time
 from harness.boards.lab import Lab
 from harness.budgets import Floor
 from harness.build import build
-from harness.cache import Cache, digest, disk_error, let_go, save_parts, write_whole
-from harness.candidate import Candidate, CommandHead, KeywordHead, Stream
+from harness.cache import Cache, digest, disk_error, write_whole
+from harness.candidate import Candidate, Stream
 from harness.energy import Energy
-from harness.errors import CandidateError, CorpusError, GoldenError, NotMeasured, Unsupported, nearest
-from harness.golden import Golden, Provenance
+from harness.errors import NotMeasured
+from harness.golden import Golden
 from harness.measure import EndToEnd, Latency, Ratio
-from harness.onnxfile import inspect
 from harness.pipeline import Couple, Pipeline
 from harness.quantize.calibration import CalibrationSet, calibrate
 from harness.quantize.coverage import Coverage, cover
 from harness.recipe import FLOAT as FLOAT
 from harness.recipe import Recipe
-from harness.score import command, keyword
-from harness.score.ctc import Decoder, decoder
+from harness.score import keyword
+from harness.score.ctc import Decoder
 from harness.score.drift import Pair
 from harness.score.frontend import Parity
 from harness.score.keyword import Comparison, Decisions
@@ -55,10 +50,7 @@ from harness.targets.told import DeviceMemory
 
 Value = TypeVar("Value")
 
-FRONT_TOOLS = ("kaldi-native-fbank", "audiomentations", "pyroomacoustics", "onnxruntime")
-PARITY_CLIPS = 200
 CALIBRATION_STEPS = 12  # of each clip that a streaming step is calibrated with: about a word
-UNKNOWN = "unknown"
 FLOAT_SUFFIX = "-float"  # of the name of a recipe's own float path
 
 
@@ -80,17 +72,17 @@ class Run:
 
     def corpus(self, candidate: Candidate) -> Corpus:
         """The candidate's corpus, its audio checked, with labels mapped to the candidate's."""
-        return self._once(("corpus", candidate.name), lambda: self._load_corpus(candidate))
+        return self._once(("corpus", candidate.name), lambda: fitting.corpus(self, candidate))
 
     def clips(self, candidate: Candidate) -> tuple[Clip, ...]:
         return self.corpus(candidate).split("test").clips
 
     def conditions(self, candidate: Candidate) -> list[str]:
-        return conditions(candidate)
+        return fitting.conditions(candidate)
 
     def ready(self, candidate: Candidate) -> None:
         """Raise what makes judging pointless: an unusable model, front end, or corpus."""
-        self._once(("ready", candidate.name), lambda: self._check(candidate))
+        self._once(("ready", candidate.name), lambda: fitting.check(self, candidate))
 
     def renditions(self, candidate: Candidate, condition: str) -> Renditions:
         corpus = self.corpus(candidate).split("test")
@@ -102,11 +94,11 @@ class Run:
 
     def features(self, candidate: Candidate, condition: str) -> Features:
         """``(n, frames, bins)`` of the test clips under one condition."""
-        return self._once(("features", candidate.name, condition), lambda: self._features(candidate, condition))
+        return self._once(("features", candidate.name, condition), lambda: windows.features(self, candidate, condition))
 
     def golden(self, candidate: Candidate) -> dict[str, Golden]:
         """Checked golden outputs by condition. Raises GoldenError when they cannot judge."""
-        return self._once(("golden", candidate.name), lambda: self._golden(candidate))
+        return self._once(("golden", candidate.name), lambda: windows.golden(self, candidate))
 
     def calibration(self, candidate: Candidate, recipe: Recipe) -> CalibrationSet:
         """The windows that set the recipe's ranges. Raises CandidateError, CorpusError."""
@@ -119,7 +111,7 @@ class Run:
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
         """What the recipe's calibration holds of what the test clips hold."""
-        names = conditions(candidate)
+        names = fitting.conditions(candidate)
         return cover(
             self.calibration(candidate, recipe),
             self.clips(candidate),
@@ -132,15 +124,19 @@ class Run:
 
     def outputs(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
         """Logits by condition of the built artifact on its board here."""
-        return self._once(("outputs", candidate.name, recipe.id), lambda: self._run(candidate, recipe))
+        return self._once(("outputs", candidate.name, recipe.id), lambda: windows.outputs(self, candidate, recipe))
 
     def parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
         """Logits of the float model and of the recipe's own float path on the first clean clips."""
-        return self._once(("parity", candidate.name, recipe.id), lambda: self._parity(candidate, recipe))
+        return self._once(("parity", candidate.name, recipe.id), lambda: windows.parity(self, candidate, recipe))
+
+    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
+        """Logits ``(n, labels)`` of any windows ``(n, frames, bins)`` by the built artifact."""
+        return windows.infer(self, candidate, recipe, features)
 
     def decoder(self, candidate: Candidate) -> Decoder:
         """What makes text of a command candidate's outputs. Raises Unsupported for other tasks."""
-        return self._once(("decoder", candidate.name), lambda: _decoder(candidate))
+        return self._once(("decoder", candidate.name), lambda: fitting.decoding(candidate))
 
     def choices(self, candidate: Candidate) -> tuple[str, ...]:
         """What a rendering can be decided as: labels, or the sentences of the grammar."""
@@ -154,7 +150,7 @@ class Run:
         return decoding.decided(decoding.scores(outputs))
 
     def comparison(self, candidate: Candidate, recipe: Recipe) -> Comparison:
-        return self._once(("comparison", candidate.name, recipe.id), lambda: self._compare(candidate, recipe))
+        return self._once(("comparison", candidate.name, recipe.id), lambda: windows.compare(self, candidate, recipe))
 
     def stream(self, candidate: Candidate, wanted: Stream) -> Planned:
         """A stream of the candidate, planned. Raises Unsupported where its recordings are not here."""
@@ -279,14 +275,16 @@ class Run:
         The same on every machine, unlike the last bits of the audio, whose drift is golden's to tell.
         """
         corpus, samples = self.corpus(candidate).split("test").digest, candidate.frontend.samples
-        return {name: digest(corpus, samples, CONDITIONS[name].params, ARITHMETIC) for name in conditions(candidate)}
+        return {
+            name: digest(corpus, samples, CONDITIONS[name].params, ARITHMETIC) for name in fitting.conditions(candidate)
+        }
 
     def margins(self, candidate: Candidate) -> list[Slice]:
         groups = self.corpus(candidate).groups
-        return margins(groups, candidate.head.unseen_accents, conditions(candidate))
+        return margins(groups, candidate.head.unseen_accents, fitting.conditions(candidate))
 
     def cells(self, candidate: Candidate) -> list[Slice]:
-        return cells(self.corpus(candidate).groups, conditions(candidate))
+        return cells(self.corpus(candidate).groups, fitting.conditions(candidate))
 
     def floors(self, candidate: Candidate, of: str) -> dict[str, tuple[Floor, Slice]]:
         """Floors on ``golden`` or ``artifact`` by their id, patterns of slices spelled out."""
@@ -295,7 +293,7 @@ class Run:
             f"{floor.metric}:{part.id}": (floor, part)
             for floor in candidate.floors
             if "both" in (floor.of, of) or floor.of == of
-            for part in matching(floor.slice, groups, candidate.head.unseen_accents, conditions(candidate))
+            for part in matching(floor.slice, groups, candidate.head.unseen_accents, fitting.conditions(candidate))
         }
 
     def write(self, name: str, value: Any) -> None:
@@ -327,100 +325,14 @@ class Run:
             raise found.with_traceback(None)
         return cast(Value, found)
 
-    def _load_corpus(self, candidate: Candidate) -> Corpus:
-        corpus = load_corpus(candidate.head.corpus, candidate.house, self.data)
-        require_audio(corpus, self.cache)
-        if candidate.grammar:
-            return within(corpus, candidate, candidate.grammar)
-        return corpus if candidate.streams else relabel(corpus, candidate)
-
-    def _check(self, candidate: Candidate) -> None:
-        self.floors(candidate, "both")
-        if candidate.imported:  # its own file says what it takes, and is held to that when it is built
-            return
-        onnx = inspect(candidate.model, candidate.states)
-        front = candidate.frontend
-        if int(np.prod(onnx.input_shape)) != front.frames * front.bins:
-            raise CandidateError(
-                f"{candidate.name}: its front end gives {front.frames} frames x {front.bins} bins, but "
-                f"{candidate.model.name} takes {list(onnx.input_shape)}; make [frontend] of model.toml the one it "
-                "was trained with."
-            )
-        if onnx.output_shape[-1] != len(candidate.labels):
-            raise CandidateError(
-                f"{candidate.name}: model.toml lists {len(candidate.labels)} labels, but {candidate.model.name} "
-                f"gives {onnx.output_shape[-1]} outputs; list every label in the order of the outputs."
-            )
-        if (len(onnx.output_shape) == 3) != (candidate.task == "command"):
-            raise CandidateError(
-                f"{candidate.name}: {candidate.model.name} gives {list(onnx.output_shape)}, but a candidate of task "
-                f'"{candidate.task}" gives [1,{"frames," if candidate.task == "command" else ""}labels]; correct task '
-                "in model.toml, or export the other model."
-            )
-
-    def _features(self, candidate: Candidate, condition: str) -> Features:
-        renditions = self.renditions(candidate, condition)
-        front = candidate.frontend
-        key = digest(renditions.digest, front.model_dump(), version("kaldi-native-fbank"))
-
-        def make(folder: Path) -> None:
-            self.say(f"features of {candidate.name}, {condition}")
-            save_parts(folder / "features.npy", front.parts(renditions.audio), len(renditions.audio))
-
-        entry = self.cache.entry("features", key, make)
-        return cast(Features, np.load(entry.path / "features.npy", mmap_mode="r", allow_pickle=False))
-
-    def _golden(self, candidate: Candidate) -> dict[str, Golden]:
-        self.ready(candidate)
-        found, reasons, changed = {}, [], []
-        for condition in conditions(candidate):
-            fresh = self.fresh(candidate, condition)
-            path = goldens.place(candidate.house, candidate.name, condition)
-            if self.golden_mode == "update" or (self.golden_mode == "new" and not path.is_file()):
-                difference = goldens.difference(path, fresh)
-                if difference:
-                    changed.append(difference)
-                    goldens.write(path, fresh)
-            stored = goldens.read(path)
-            reasons += [
-                f"{condition}: {fault}"
-                for fault in goldens.faults(stored, fresh, self.renditions(candidate, condition))
-            ]
-            found[condition] = stored
-        self.write(f"{candidate.name}/golden", {c: asdict(g.provenance) for c, g in found.items()})
-        if changed:
-            self.write(f"{candidate.name}/golden-changes", changed)
-        if reasons:
-            raise GoldenError(
-                f"golden of {candidate.name} cannot judge it: {'; '.join(reasons[:3])}"
-                f"{f'; and {len(reasons) - 3} more' if len(reasons) > 3 else ''}. If this is meant, review and accept "
-                "new outputs with: pytest --golden=update -k golden"
-            )
-        return found
+    def fresh(self, candidate: Candidate, condition: str) -> Golden:
+        """What golden of one condition would be, by the model and the tools of now."""
+        return windows.fresh(self, candidate, condition)
 
     def golden_changes(self, candidate: Candidate) -> list[str]:
         """What this run wrote to the golden store; empty in check mode."""
         path = self.folder / candidate.name / "golden-changes.json"
         return cast(list[str], json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
-
-    def fresh(self, candidate: Candidate, condition: str) -> Golden:
-        renditions = self.renditions(candidate, condition)
-        return Golden(
-            Provenance(
-                candidate=candidate.name,
-                condition=condition,
-                labels=candidate.labels,
-                model=digest(candidate.model),
-                frontend=digest(candidate.frontend.model_dump()),
-                corpus=self.corpus(candidate).split("test").digest,
-                audio=renditions.digest,
-                tools={name: version(name) for name in FRONT_TOOLS},
-                stored="float16" if candidate.task == "command" else "float32",
-            ),
-            self.outputs(candidate, FLOAT)[condition],
-            renditions.levels_db,
-            renditions.sketch,
-        )
 
     def provision(self, candidate: Candidate, target: str) -> None:
         """Install what the target needs for the candidate where it is missing and this run may."""
@@ -439,102 +351,7 @@ class Run:
         self.write(f"{candidate.name}/{recipe.id}/artifact", artifact.record())
         return artifact
 
-    def _run(self, candidate: Candidate, recipe: Recipe) -> dict[str, Logits]:
-        names = conditions(candidate)
-        features = [self.features(candidate, condition) for condition in names]
-        if recipe.calibrated:
-            for doubt in self.coverage(candidate, recipe).doubts:
-                self.say(f"calibration of {candidate.name} {recipe.id}: {doubt}")
-        if self.board(candidate, recipe).piecewise:  # a board that is lost then keeps what it finished
-            parts = [self.infer(candidate, recipe, part) for part in features]
-            return dict(zip(names, parts, strict=True))
-        # One call for all conditions: an emulator builds its graph anew in every call.
-        logits = self.infer(candidate, recipe, np.concatenate(features))
-        return dict(zip(names, np.split(logits, len(names)), strict=True))
-
-    def infer(self, candidate: Candidate, recipe: Recipe, features: Features) -> Logits:
-        """Logits ``(n, labels)`` of any windows ``(n, frames, bins)`` by the built artifact."""
-        artifact = self.artifact(candidate, recipe)
-        board = self.board(candidate, recipe)
-
-        def make(folder: Path) -> None:
-            self.say(f"running {candidate.name} {recipe.id} on {board.name}: {len(features)} windows")
-            np.save(folder / "logits.npy", board.run(artifact, features, self.say), allow_pickle=False)
-
-        identity = board.identity()
-        board_key = [identity] if identity else []
-        entry = self.cache.entry("outputs", digest(artifact.key, *board_key, features.shape, features), make)
-        let_go(features)
-        return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
-
-    def _parity(self, candidate: Candidate, recipe: Recipe) -> tuple[Logits, Logits]:
-        first = conditions(candidate)[0]
-        own = registry()[recipe.target].float_recipe(recipe)
-        converted = self.infer(candidate, own, self.features(candidate, first)[:PARITY_CLIPS])
-        return self.outputs(candidate, FLOAT)[first][:PARITY_CLIPS], converted
-
-    def _compare(self, candidate: Candidate, recipe: Recipe) -> Comparison:
-        golden = {condition: stored.logits for condition, stored in self.golden(candidate).items()}
-        tested = golden if recipe == FLOAT else self.outputs(candidate, recipe)
-        clips, head = self.clips(candidate), candidate.head
-        if isinstance(head, KeywordHead):
-            return keyword.compare(clips, head.labels, head.background, golden, tested)
-        return command.compare(clips, self.decoder(candidate), golden, tested)
-
-
-def conditions(candidate: Candidate) -> list[str]:
-    """The conditions a candidate is judged under: those it names, else all of the house."""
-    for name in candidate.head.conditions:
-        if name not in CONDITIONS:
-            raise CandidateError(
-                f"{candidate.name}: no condition is named {name!r}{nearest(name, CONDITIONS)}; "
-                f"there are {', '.join(CONDITIONS)}."
-            )
-    return list(candidate.head.conditions) or list(CONDITIONS)
-
 
 def build_name(candidate: Candidate, recipe: Recipe) -> str:
     """What a lab chooses a board by: the same for a recipe and its float path, which is timed beside it."""
     return f"{candidate.name} {recipe.id.removesuffix(FLOAT_SUFFIX)}"
-
-
-def relabel(corpus: Corpus, candidate: Candidate) -> Corpus:
-    """The corpus in the candidate's labels: words it does not know are ``unknown`` where it has that label."""
-    strange = sorted({clip.label for clip in corpus.clips} - set(candidate.labels))
-    if strange and UNKNOWN not in candidate.labels:
-        raise CorpusError(
-            f"corpus {corpus.name!r} has the labels {', '.join(strange[:5])}, which {candidate.name} does not list"
-            f"{nearest(strange[0], candidate.labels)}; correct the manifest, or give the model a label {UNKNOWN!r}."
-        )
-    clips = tuple(replace(clip, label=UNKNOWN) if clip.label in strange else clip for clip in corpus.clips)
-    return replace(corpus, clips=clips)
-
-
-def within(corpus: Corpus, candidate: Candidate, grammar: Grammar) -> Corpus:
-    """The corpus, all of whose clips say a sentence of the grammar. Raises CorpusError where one does not."""
-    strange = sorted({clip.label for clip in corpus.clips} - set(grammar.sentences))
-    if strange:
-        raise CorpusError(
-            f"corpus {corpus.name!r} says {', '.join(map(repr, strange[:3]))}, which the grammar of {candidate.name} "
-            f"does not hold{nearest(strange[0], grammar.sentences)}; add the pattern, or drop the clips."
-        )
-    return corpus
-
-
-def _decoder(candidate: Candidate) -> Decoder:
-    head, grammar = candidate.head, candidate.grammar
-    if not isinstance(head, CommandHead) or grammar is None:
-        raise Unsupported(
-            f'{candidate.name} is of task "{candidate.task}": only candidates of task "command" make text; see '
-            "docs/commands.md."
-        )
-    return decoder(head.labels, head.blank, grammar.sentences, head.reject)
-
-
-def selected(candidates: Sequence[Candidate], name: str) -> Candidate:
-    """The candidate of that name; an unknown one is an error with the nearest."""
-    for candidate in candidates:
-        if candidate.name == name:
-            return candidate
-    known = [candidate.name for candidate in candidates]
-    raise CandidateError(f"no candidate is named {name!r}{nearest(name, known)}; found: {', '.join(known) or 'none'}.")

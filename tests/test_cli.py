@@ -190,3 +190,19 @@ def test_a_terminal_that_knows_ascii_alone_gets_escapes(monkeypatch: pytest.Monk
     assert cli.main(["toolchain", "list"]) == 0
     sys.stdout.flush()
     assert rb"rk3588: /home/zo\xeb" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("--collect-only", "-q", "-m", "host", "-k", "test_golden and commands_ctc"), 0, "test_golden[commands_ctc]"),
+        (("--release", "--candidates", "nowhere"), 4, "nowhere"),
+        (("--no-such-option",), 4, "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_gate_is_pytest_with_its_options_and_status(arguments: tuple[str, ...], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "gate", *arguments], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert said in done.stdout + done.stderr

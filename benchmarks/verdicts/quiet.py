@@ -16,9 +16,9 @@ from scipy import stats
 
 from benchmarks.verdicts.recorded import Draw, Recorded, data, draw, speakers_of
 from harness.baseline import Baseline, Decided, Made, Origin, Release, decided_wrong
+from harness.fitting import conditions
 from harness.gates import accuracy, regression
 from harness.row import Row
-from harness.run import conditions
 from harness.score.keyword import Comparison, Logits
 from harness.score.slices import matching
 from harness.verdict import Outcome

@@ -29,7 +29,8 @@ from harness.audio.conditions import CONDITIONS, Condition, render_corpus
 from harness.boards.runtimes import open_model
 from harness.cache import Cache
 from harness.candidate import Candidate, find_candidates
-from harness.run import FLOAT, Run, conditions
+from harness.fitting import conditions
+from harness.run import FLOAT, Run
 from harness.targets.registry import registry
 
 CHECKOUT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ from harness import baseline as baselines
 from harness import golden as goldens
 from harness.audio.corpus import Clip, Corpus, load_corpus
 from harness.candidate import Candidate, load
+from harness.fitting import conditions, relabel
 from harness.gates.base import Build
 from harness.recipe import Recipe
-from harness.run import conditions, relabel
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, cells, margins
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from . import lock, npu, snpe, store, trt
 from .faults import MISSING, MODEL, Fault
 from .runtimes import first_line
+from .tool import call
 
 ROUNDS = 100
 LITERT = "ai_edge_litert.tools.benchmark_litert_model"
@@ -84,22 +84,9 @@ def parse_trtexec(said: str) -> dict[str, Any]:
 
 
 def _call(words: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(
-            list(words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=TOOL_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"it gave no answer in {TOOL_S:g} s") from None
-    last = (done.stdout.strip().splitlines() or ["no message"])[-1][:200]
-    if done.returncode != 0 and "No module named" in last:
+    code, said, last = call(words, TOOL_S)
+    if code != 0 and "No module named" in last:
         raise ImportError(last)
-    if done.returncode != 0:
-        raise ValueError(f"exit code {done.returncode}: {last}")
-    return done.stdout
+    if code != 0:
+        raise ValueError(f"exit code {code}: {last}")
+    return said

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
+
+from . import tool
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -98,22 +99,7 @@ def call(name: str, words: Sequence[str], folder: Path, timeout_s: float) -> str
     libraries = f"{root / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     skels = os.environ.get("ADSP_LIBRARY_PATH", f"{root / 'dsp'};{SYSTEM}")
     environment = {**os.environ, "LD_LIBRARY_PATH": libraries, "ADSP_LIBRARY_PATH": skels}
-    try:
-        done = subprocess.run(
-            [path, *words],
-            cwd=str(folder),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"{name} gave no answer in {timeout_s:g} s") from None
-    if done.returncode != 0:
-        last = (done.stdout.strip().splitlines() or ["no message"])[-1]
-        raise ValueError(f"{name} ended with exit code {done.returncode}: {last[:200]}")
-    return done.stdout
+    code, said, last = tool.call([path, *words], timeout_s, cwd=str(folder), env=environment)
+    if code != 0:
+        raise ValueError(f"{name} ended with exit code {code}: {last}")
+    return said

@@ -22,12 +22,11 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from harness.boards.local import LocalBoard, require_finite
+from harness.boards.local import InPlace, require_finite
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.targets import toolchain
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
 from harness.targets.process import Child, Limits, last_lines, run_child
-from harness.targets.told import OwnTime
 
 WORKER = Path(toolchain.__file__).with_name("workers") / "coral_worker.py"
 PYTHON = "VOXGATE_EDGETPU_PYTHON"
@@ -83,19 +82,10 @@ def library() -> str | None:
     return ctypes.util.find_library("edgetpu")
 
 
-class HostInPlace(LocalBoard):
+class HostInPlace(InPlace):
     """LiteRT's CPU kernels on the int8 file: the Edge TPU's numbers to within rounding, none of its time."""
 
     name = "LiteRT on this CPU"
-
-    def open(self, artifact: Artifact) -> Infer:
-        raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
-
-    def rss(self, artifact: Artifact, window: Features) -> int:
-        raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
-
-    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
-        return Board.own_time(self, artifact, window)
 
     @property
     def _no_device_memory(self) -> str:

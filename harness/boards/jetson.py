@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from harness.boards import own, tegra
-from harness.boards.local import LocalBoard, require_finite
-from harness.errors import InfraError, NotMeasured, ToolchainError
+from harness.boards.local import InPlace, require_finite
+from harness.errors import InfraError, ToolchainError
 from harness.onnxfile import as_inputs, inspect
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress
 from harness.targets.process import KEPT, Child, Limits, last_lines, run_child
@@ -34,7 +34,7 @@ ANSWER_S = 120.0  # the first answer waits for the engine to load and warm up
 PARTS = ("copy_in", "inference", "copy_out", "host")
 
 
-class OrtNumerics(LocalBoard):
+class OrtNumerics(InPlace):
     """The artifact's arithmetic by onnxruntime: int8 by its Q/DQ, fp16 by rounding every tensor to it."""
 
     name = "ONNX Runtime on this host, no Jetson"
@@ -43,15 +43,6 @@ class OrtNumerics(LocalBoard):
     def run(self, artifact: Artifact, features: Features, say: Progress) -> Logits:
         numerics = "numerics.onnx" if artifact.recipe.precision == "fp16" else artifact.file.name
         return super().run(replace(artifact, file=artifact.file.with_name(numerics)), features, say)
-
-    def open(self, artifact: Artifact) -> Infer:
-        raise NotMeasured(f"latency of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
-
-    def rss(self, artifact: Artifact, window: Features) -> int:
-        raise NotMeasured(f"memory of {artifact.candidate} on {artifact.recipe.id}: {self._not_measured}")
-
-    def own_time(self, artifact: Artifact, window: Features) -> OwnTime:
-        return Board.own_time(self, artifact, window)
 
     @property
     def _no_device_memory(self) -> str:

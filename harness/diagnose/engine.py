@@ -15,11 +15,12 @@ from harness.diagnose.case import MOST, Case
 from harness.diagnose.effect import Sample, evenly, whole
 from harness.diagnose.findings import Cause, Diagnosis, Stage, ranked
 from harness.errors import CorpusError, Unsupported
+from harness.fitting import conditions
 from harness.gates import accuracy
 from harness.gates.base import Build
 from harness.recipe import Recipe
 from harness.row import Row
-from harness.run import Run, conditions
+from harness.run import Run
 from harness.score.keyword import Comparison, compare
 from harness.score.slices import Slice, matching
 from harness.targets.base import Features, Logits

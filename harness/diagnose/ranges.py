@@ -9,8 +9,8 @@ from harness.diagnose.case import Case
 from harness.diagnose.effect import Effect, evenly
 from harness.diagnose.findings import TOUCHES, Cause, Kind
 from harness.errors import VoxgateError
+from harness.fitting import conditions
 from harness.recipe import Recipe
-from harness.run import conditions
 from harness.targets.base import Features
 from harness.targets.registry import registry
 

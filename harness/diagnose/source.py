@@ -15,7 +15,8 @@ from harness.diagnose.effect import Effect, Sample
 from harness.diagnose.findings import EXPLAINS, Cause
 from harness.diagnose.upstream import GAIN, other_front_ends, relabelled, toml
 from harness.errors import CandidateError
-from harness.run import FLOAT, Run, conditions
+from harness.fitting import conditions
+from harness.run import FLOAT, Run
 from harness.score.keyword import Comparison, decisions
 from harness.score.slices import Slice
 from harness.targets.base import Logits

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from harness import golden as goldens
 from harness.candidate import Candidate
+from harness.fitting import conditions
 from harness.golden import Golden
 from harness.row import Row
-from harness.run import FLOAT, conditions
+from harness.run import FLOAT
 from harness.streaming import golden_stream
 from harness.verdict import Outcome
 

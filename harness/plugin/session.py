@@ -19,7 +19,7 @@ from harness.plugin.house import HOUSE, House, make_latest, new_folder
 from harness.plugin.options import Options
 from harness.plugin.record import ROWS, keep_crash, plainly
 from harness.report import beside, diagnosis
-from harness.report.allure import configure_results, finish_results
+from harness.report.allure import configure_results, finish_results, tell_losses
 from harness.report.summary import plan_table, summary
 from harness.report.timeline import findings
 from harness.row import Row, keyed
@@ -42,6 +42,7 @@ def open_house(config: pytest.Config, chosen: Options) -> None:
     _checked(house, lambda: _look_at_lab(house))
     config.pluginmanager.register(workers, "voxgate-workers")
     configure_results(config, folder)
+    tell_losses(config, lambda error: _lose(house, error))
     if not worker and getattr(config.option, "numprocesses", None):
         _checked(house, lambda: house.candidates)  # the controller collects nothing: look before workers start
 
@@ -51,6 +52,13 @@ def pytest_configure_node(node: Any) -> None:
     house = node.config.stash.get(HOUSE, None)
     if house is not None:
         node.workerinput["voxgate_folder"] = str(house.folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    house = node.config.stash.get(HOUSE, None)
+    if house is not None:  # a worker that crashed has no output
+        house.lost = house.lost or getattr(node, "workeroutput", {}).get("voxgate_lost", "")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -151,6 +159,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if house.lab is not None:
         house.lab.release()
     if hasattr(session.config, "workerinput"):
+        session.config.workeroutput["voxgate_lost"] = house.lost  # type: ignore[attr-defined]  # by pytest-xdist
         return
     silent = house.rows and not any(row.outcome in JUDGED for row in house.rows)
     if silent and session.exitstatus == pytest.ExitCode.OK:
@@ -204,8 +213,12 @@ def _unhurt(house: House) -> Iterator[None]:
     try:
         yield
     except (InfraError, OSError) as error:
-        told = error if isinstance(error, InfraError) else disk_error(error, house.folder)
-        house.lost = house.lost or str(told)
+        _lose(house, error)
+
+
+def _lose(house: House, error: InfraError | OSError) -> None:
+    told = error if isinstance(error, InfraError) else disk_error(error, house.folder)
+    house.lost = house.lost or str(told)
 
 
 def _plain(item: pytest.Item) -> AbstractContextManager[None]:

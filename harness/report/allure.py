@@ -11,7 +11,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import allure
 import numpy as np
 import numpy.typing as npt
 import pytest
+from allure_commons import hookimpl, plugin_manager
 
 from harness.beside import Time
 from harness.gates.judged import Judged
@@ -42,6 +43,42 @@ def configure_results(config: pytest.Config, folder: Path) -> None:
     """Write Allure results below the run's folder unless --alluredir names another."""
     if getattr(config.option, "allure_report_dir", "absent") is None:
         config.option.allure_report_dir = str(folder / RESULTS)
+
+
+class Losses:
+    """Keeps a result that cannot be written, say on a full disk, from ending the run: ``lost`` is told instead."""
+
+    def __init__(self, lost: Callable[[OSError], None]) -> None:
+        self.lost = lost
+
+    def _unhurt(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except OSError as error:
+            self.lost(error)
+
+    @hookimpl(wrapper=True)
+    def report_result(self) -> Generator[None, None, None]:
+        return (yield from self._unhurt())
+
+    @hookimpl(wrapper=True)
+    def report_container(self) -> Generator[None, None, None]:
+        return (yield from self._unhurt())
+
+    @hookimpl(wrapper=True)
+    def report_attached_file(self) -> Generator[None, None, None]:
+        return (yield from self._unhurt())
+
+    @hookimpl(wrapper=True)
+    def report_attached_data(self) -> Generator[None, None, None]:
+        return (yield from self._unhurt())
+
+
+def tell_losses(config: pytest.Config, lost: Callable[[OSError], None]) -> None:
+    """Call ``lost`` for every result that allure-pytest cannot write, as long as this session lasts."""
+    losses = Losses(lost)
+    plugin_manager.register(losses)
+    config.add_cleanup(lambda: plugin_manager.unregister(losses))
 
 
 def results_folder(config: pytest.Config) -> Path | None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from harness.candidate import Candidate
 from harness.errors import Unsupported, VoxgateError
+from harness.fitting import conditions
 from harness.recipe import Recipe
-from harness.run import Run, conditions
+from harness.run import Run
 from harness.score.keyword import sqnr_db
 from harness.sweep.point import Point
 from harness.targets.base import Features, Logits

@@ -51,6 +51,20 @@ def test_a_disk_full_from_the_start_is_named(gate: Gate, template: Path, small_d
     assert "Traceback" not in run.output
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+def test_results_that_find_no_room_fail_the_run_at_its_end(
+    gate: Gate, template: Path, small_disk: Path, workers: tuple[str, ...]
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "filling").write_bytes(bytes(2 * NO_ROOM))
+    run = gate(template, "-m", "host", "-k", "drop", "--alluredir", str(small_disk / "results"), *workers)
+    assert run.code == 1, run.output
+    assert {row["outcome"] for row in run.rows} == {"PASS"}  # judged all the same
+    assert "records of this run are lost, so it fails: the disk is full: " in run.output
+    assert "INTERNALERROR" not in run.output
+    assert "Traceback" not in run.output
+
+
 def test_a_toolchain_that_crashes_is_infrastructure(
     gate: Gate, house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,34 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 
-from harness.candidate import Candidate, load
+from harness.candidate import Candidate
 from harness.recipe import Recipe
 from harness.targets import htp as target_module
 from harness.targets import toolchain
-from harness.targets.base import Artifact, Features, Job, Logits
+from harness.targets.base import Artifact, Features, Logits
 from harness.targets.htp import Htp
+from tests.targets import small
 from tests.targets.models import ds_cnn
 
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "htp"
-name = "a8w8"
-precision = "int8"
-"""
 DATA = Path(__file__).parents[1] / "data" / "htp"
 SMALL = partial(ds_cnn, channels=16, blocks=2)
 
@@ -46,9 +29,7 @@ real = pytest.mark.skipif(
 
 
 def make_candidate(folder: Path, write: Callable[[Path], Any] = SMALL) -> Candidate:
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+    return small.candidate(folder, "htp", write)
 
 
 def recipe(precision: str = "int8", **settings: Any) -> Recipe:
@@ -56,20 +37,11 @@ def recipe(precision: str = "int8", **settings: Any) -> Recipe:
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / "build"
-    folder.mkdir()
-    target = Htp()
-    target.check(candidate, wanted)
-    return target.build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
+    return small.built(Htp(), candidate, wanted, calibration)
 
 
 def outputs(artifact: Artifact, features: Features) -> Logits:
     return Htp().board(artifact.recipe).run(artifact, features, lambda _: None)
-
-
-def float_logits(candidate: Candidate, features: Features) -> Logits:
-    session = onnxruntime.InferenceSession(candidate.model, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"features": window[None, None]})[0] for window in features])
 
 
 def altered(monkeypatch: pytest.MonkeyPatch, folder: Path, old: str, new: str) -> None:

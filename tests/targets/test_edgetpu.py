@@ -22,28 +22,12 @@ from harness.targets import edgetpu, edgetpu_map, tflite_file, toolchain
 from harness.targets.base import Artifact, Evidence, Features, Job
 from harness.targets.edgetpu import EdgeTpu
 from harness.targets.workers import edgetpu_worker
+from tests.targets import small
 from tests.targets.coral import LOGS, compiler
 from tests.targets.models import Graph, ds_cnn, gru, insert_gelu
 from tests.targets.tflite_models import tflite_of
 from tests.targets.tflite_ops import compiled
 
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-tflite = "model.tflite"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "edgetpu"
-name = "int8"
-precision = "int8"
-"""
 converter = pytest.mark.skipif(
     toolchain.installed("edgetpu") is None,
     reason="onnx2tf is not installed here; with python3.12 on PATH, run: voxgate toolchain install edgetpu",
@@ -60,25 +44,19 @@ def plain_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    """Windows of differing loudness and colour, so that outputs depend on them."""
-    random = np.random.default_rng(1)
-    loudness = random.lognormal(0.5, 1, (48, 1, 1))
-    colour = 3 * random.standard_normal((48, 1, 10))
-    return (random.standard_normal((48, 49, 10)) * loudness + colour).astype(np.float32)
+    return small.coloured()
 
 
 def make_candidate(folder: Path, tail: str = "") -> Candidate:
-    model = ds_cnn(folder / "model.onnx", channels=16, blocks=2)
-    tflite_of(model, folder / "model.tflite", tail=tail)
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+    def write(path: Path) -> None:
+        tflite_of(ds_cnn(path, channels=16, blocks=2), folder / "model.tflite", tail=tail)
+
+    return small.candidate(folder, "edgetpu", write, files=small.TFLITE)
 
 
 def bare(folder: Path, write: Callable[[Path], Any] = lambda path: ds_cnn(path, channels=16, blocks=2)) -> Candidate:
     """A candidate that brings an ONNX alone."""
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML.replace('tflite = "model.tflite"\n', ""))
-    return load(folder)
+    return small.candidate(folder, "edgetpu", write)
 
 
 def recipe(precision: str = "int8", **settings: Any) -> Recipe:
@@ -86,10 +64,7 @@ def recipe(precision: str = "int8", **settings: Any) -> Recipe:
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / f"build-{wanted.precision}"
-    folder.mkdir()
-    EdgeTpu().check(candidate, wanted)
-    return EdgeTpu().build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
+    return small.built(EdgeTpu(), candidate, wanted, calibration, f"build-{wanted.precision}")
 
 
 @pytest.mark.parametrize(
@@ -184,16 +159,18 @@ def test_a_float_recipe_is_all_on_the_cpu_as_not_quantized(tmp_path: Path, featu
 
 def other_axes(folder: Path) -> Candidate:
     """A model of square windows whose .tflite was made as if frames were bins."""
-    model = ds_cnn(folder / "model.onnx", channels=16, blocks=2)
-    turned = onnx.load(model)
-    for tensor in turned.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.ndim == 4:
-            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values.transpose(0, 1, 3, 2)), tensor.name))
-    (folder / "turned.onnx").write_bytes(turned.SerializeToString())
-    tflite_of(folder / "turned.onnx", folder / "model.tflite")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+
+    def write(path: Path) -> None:
+        turned = onnx.load(ds_cnn(path, channels=16, blocks=2))
+        for tensor in turned.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if values.ndim == 4:
+                swapped = np.ascontiguousarray(values.transpose(0, 1, 3, 2))
+                tensor.CopyFrom(numpy_helper.from_array(swapped, tensor.name))
+        (folder / "turned.onnx").write_bytes(turned.SerializeToString())
+        tflite_of(folder / "turned.onnx", folder / "model.tflite")
+
+    return small.candidate(folder, "edgetpu", write, files=small.TFLITE)
 
 
 def test_swapped_axes_are_the_conversions_fault_not_quantizations(tmp_path: Path, features: Features) -> None:
@@ -374,10 +351,11 @@ def test_abilities_name_what_is_here_and_what_is_not(compiles: Callable[..., Non
 
 
 def test_parameters_beyond_the_chip_are_named_by_the_rules_too(tmp_path: Path, features: Features) -> None:
-    wide = ds_cnn(tmp_path / "model.onnx", channels=2048, blocks=2)
-    tflite_of(wide, tmp_path / "model.tflite")
-    (tmp_path / "model.toml").write_text(MODEL_TOML)
-    artifact = built(load(tmp_path), recipe(), features[:4])
+    def write(path: Path) -> None:
+        tflite_of(ds_cnn(path, channels=2048, blocks=2), tmp_path / "model.tflite")
+
+    wide = small.candidate(tmp_path, "edgetpu", write, files=small.TFLITE)
+    artifact = built(wide, recipe(), features[:4])
     (found,) = artifact.placement.fallbacks
     assert (found.op, found.where) == ("PARAMETERS", "off-chip")
     assert artifact.sizes.weights

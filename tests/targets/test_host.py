@@ -8,49 +8,28 @@ import numpy as np
 import onnx
 import pytest
 
-from harness.candidate import Candidate, load
+from harness.candidate import Candidate
 from harness.errors import CandidateError, ToolchainError, Unsupported
 from harness.recipe import Recipe
 from harness.targets.base import Artifact, Evidence, Features, Job, Logits
 from harness.targets.host import Host
+from tests.targets import small
 from tests.targets.models import ds_cnn
 from tests.targets.tflite_models import tflite_of
-
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-tflite = "model.tflite"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "host"
-name = "int8"
-precision = "int8"
-"""
 
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    """Windows of differing loudness and colour, so that outputs depend on them."""
-    random = np.random.default_rng(1)
-    loudness = random.lognormal(0.5, 1, (48, 1, 1))
-    colour = 3 * random.standard_normal((48, 1, 10))
-    return (random.standard_normal((48, 49, 10)) * loudness + colour).astype(np.float32)
+    return small.coloured()
 
 
 def make_candidate(folder: Path, tail: str = "", tflite_tail: str = "") -> Candidate:
-    model = ds_cnn(folder / "model.onnx", channels=16, blocks=2)
-    tflite_of(model, folder / "model.tflite", tail=tflite_tail)
-    if tail:
-        ds_cnn(folder / "model.onnx", channels=16, blocks=2, tail=tail)
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+    def write(path: Path) -> None:
+        tflite_of(ds_cnn(path, channels=16, blocks=2), folder / "model.tflite", tail=tflite_tail)
+        if tail:
+            ds_cnn(path, channels=16, blocks=2, tail=tail)
+
+    return small.candidate(folder, "host", write, files=small.TFLITE)
 
 
 def recipe(runtime: str | None = "onnxruntime", precision: str = "int8", **settings: Any) -> Recipe:
@@ -60,9 +39,7 @@ def recipe(runtime: str | None = "onnxruntime", precision: str = "int8", **setti
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features, folder: Path) -> Artifact:
-    folder.mkdir()
-    Host().check(candidate, wanted)
-    return Host().build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
+    return small.built(Host(), candidate, wanted, calibration, folder)
 
 
 def outputs(artifact: Artifact, features: Features) -> Logits:

@@ -13,7 +13,8 @@ from harness.boards import hosted
 from harness.boards import htp as board_module
 from harness.errors import ToolchainError
 from harness.targets.base import Features
-from tests.targets.htp_builds import SMALL, altered, built, float_logits, make_candidate, outputs, real, recipe
+from tests.targets import small
+from tests.targets.htp_builds import SMALL, altered, built, make_candidate, outputs, real, recipe
 from tests.targets.models import gru, layer_norm
 
 
@@ -39,7 +40,7 @@ def test_it_gets_less_exact_from_fp16_to_a16w8_to_a8w8(tmp_path: Path, features:
         assert artifact.placement.partitions == 1
         assert artifact.placement.source == "QNN 2.51 validator for SM8550 (v73)"
         assert artifact.sizes.weights
-        expected = float_logits(candidate, features)
+        expected = small.float_logits(candidate, features)
         far[name] = float(np.abs(outputs(artifact, features) - expected).max() / np.abs(expected).max())
     assert far["fp16"] < 0.002 < far["a16w8"] < far["a8w8"] < 0.1
 
@@ -52,7 +53,7 @@ def test_a_layer_stays_in_float_where_it_is_asked_for(tmp_path: Path, features: 
     assert artifact.placement.fallbacks == ()
     [kept] = [node for node in artifact.placement.nodes if node.reason == "keep_float asks for it"]
     assert (kept.name, kept.dtype) == ("logits", "float32")
-    expected = float_logits(candidate, features)
+    expected = small.float_logits(candidate, features)
     assert np.abs(outputs(artifact, features) - expected).max() < 0.1 * np.abs(expected).max()
     (tmp_path / "lone").mkdir()
     with pytest.raises(ToolchainError, match=r"keep_float names point0\.conv.*computes in integers all the same"):
@@ -65,7 +66,7 @@ def test_a_chip_with_a_v68(tmp_path: Path, features: Features) -> None:
     artifact = built(candidate, recipe(soc="QCS6490", calibration={"algorithm": "percentile"}), features)
     assert artifact.placement.source == "QNN 2.51 validator for QCS6490 (v68)"
     assert artifact.placement.fallbacks == ()
-    expected = float_logits(candidate, features)
+    expected = small.float_logits(candidate, features)
     assert np.abs(outputs(artifact, features) - expected).max() < 0.1 * np.abs(expected).max()
 
 

@@ -18,32 +18,17 @@ import pytest
 
 from harness.boards import tegra
 from harness.build import artifact_key
-from harness.candidate import Candidate, load
+from harness.candidate import Candidate
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
 from harness.quantize import ptq, trt
 from harness.recipe import Recipe
 from harness.targets import toolchain
-from harness.targets.base import Artifact, Evidence, Features, Job
+from harness.targets.base import Artifact, Evidence, Features
 from harness.targets.jetson import Jetson
 from tests import jetson_board
+from tests.targets import small
 from tests.targets.models import ds_cnn, gru, half_quantized, recurrent, transposed
 
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "jetson"
-name = "int8"
-precision = "int8"
-"""
 DLA = {"*": "dla"}
 
 real = pytest.mark.skipif(
@@ -54,7 +39,7 @@ real = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    return np.random.default_rng(1).standard_normal((32, 49, 10)).astype(np.float32)
+    return small.noise()
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +53,7 @@ def tiny(path: Path) -> Path:
 
 
 def make_candidate(folder: Path, write: Callable[[Path], Any] = tiny) -> Candidate:
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+    return small.candidate(folder, "jetson", write)
 
 
 def recipe(precision: str = "int8", **settings: Any) -> Recipe:
@@ -78,11 +61,7 @@ def recipe(precision: str = "int8", **settings: Any) -> Recipe:
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / f"build-{wanted.precision}"
-    folder.mkdir()
-    target = Jetson()
-    target.check(candidate, wanted)
-    return target.build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
+    return small.built(Jetson(), candidate, wanted, calibration, f"build-{wanted.precision}")
 
 
 def found(artifact: Artifact) -> dict[str, str]:

@@ -10,39 +10,21 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from harness.boards import aimet as aimet_board
 from harness.boards import rb5 as boards
 from harness.boards.aimet import AimetSimulation
-from harness.candidate import Candidate, load
+from harness.candidate import Candidate
 from harness.errors import InfraError, NotMeasured, ToolchainError, Unsupported
 from harness.onnxfile import inspect
 from harness.recipe import Recipe
 from harness.targets import toolchain
-from harness.targets.base import Artifact, Evidence, Features, Job, Logits
+from harness.targets.base import Artifact, Evidence, Features, Logits
 from harness.targets.rb5 import Rb5, weight_bytes
+from tests.targets import small
 from tests.targets.models import Graph, ds_cnn, gru
 from tests.targets.standins import HOME, NET_RUN, SERIAL, FakeSdk, executable, make_adb, make_sdk
-
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "rb5"
-name = "int8"
-precision = "int8"
-per_channel = false
-"""
 
 real = pytest.mark.skipif(
     toolchain.installed("rb5") is None,
@@ -61,18 +43,15 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    return np.random.default_rng(1).standard_normal((32, 49, 10)).astype(np.float32)
+    return small.noise()
 
 
-def small(path: Path) -> Path:
+def tiny(path: Path) -> Path:
     return ds_cnn(path, channels=32, blocks=1)
 
 
-def make_candidate(folder: Path, write: Callable[[Path], Any] = small) -> Candidate:
-    folder.mkdir(exist_ok=True)
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+def make_candidate(folder: Path, write: Callable[[Path], Any] = tiny) -> Candidate:
+    return small.candidate(folder, "rb5", write, recipe="per_channel = false\n")
 
 
 def recipe(precision: str = "int8", **settings: Any) -> Recipe:
@@ -82,16 +61,7 @@ def recipe(precision: str = "int8", **settings: Any) -> Recipe:
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / wanted.name
-    folder.mkdir()
-    target = Rb5()
-    target.check(candidate, wanted)
-    return target.build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
-
-
-def float_logits(candidate: Candidate, features: Features) -> Logits:
-    session = onnxruntime.InferenceSession(candidate.model, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"features": window[None, None]})[0] for window in features])
+    return small.built(Rb5(), candidate, wanted, calibration, wanted.name)
 
 
 @pytest.mark.parametrize(
@@ -186,14 +156,14 @@ def test_encodings_a_v66_has_not_are_an_error(
 
 
 def test_truncated_encodings_are_an_error(tmp_path: Path) -> None:
-    small(tmp_path / "model.onnx")
+    tiny(tmp_path / "model.onnx")
     (tmp_path / "model.encodings").write_text('{"activation_encodings": {')
     with pytest.raises(ToolchainError, match="x: AIMET's encodings are not those of a V66"):
         weight_bytes(tmp_path, "x")
 
 
 def test_weights_in_constant_nodes_are_counted(tmp_path: Path) -> None:
-    model = onnx.load(small(tmp_path / "model.onnx"))
+    model = onnx.load(tiny(tmp_path / "model.onnx"))
     kept = next(tensor for tensor in model.graph.initializer if tensor.name == "fc.w")
     model.graph.initializer.remove(kept)
     model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["fc.w"], value=kept))
@@ -246,7 +216,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory, features: Features) -> d
 def test_its_float_path_is_the_model_and_int8_is_not(
     tmp_path: Path, features: Features, simulated: dict[str, tuple[Artifact, Logits]]
 ) -> None:
-    wanted = float_logits(make_candidate(tmp_path), features)
+    wanted = small.float_logits(make_candidate(tmp_path), features)
     far = {name: float(np.abs(got - wanted).max() / np.abs(wanted).max()) for name, (_, got) in simulated.items()}
     assert far["float"] < 1e-5
     assert 0.003 < far["int8"] < 0.3
@@ -335,7 +305,7 @@ def test_with_sdk_and_board_everything_is_the_boards(
     assert [node.op for node in artifact.placement.nodes][:2] == ["Conv", "Relu"]
     assert artifact.placement.fallbacks == ()
     got = board.run(artifact, features, lambda _: None)
-    assert np.allclose(got, float_logits(candidate, features), atol=1e-5)  # the stand-in does not quantize
+    assert np.allclose(got, small.float_logits(candidate, features), atol=1e-5)  # the stand-in does not quantize
     clocked = board.times(artifact, features[:4], 6)
     assert clocked is not None
     assert clocked.samples_ms.tolist() == [1.328] * 6
@@ -357,7 +327,7 @@ def test_its_float_path_on_a_board_is_the_boards_cpu(
     assert artifact.file.name == "model.dlc"
     assert {node.where for node in artifact.placement.nodes} == {"cpu"}
     got = Rb5().board(artifact.recipe).run(artifact, features[:3], lambda _: None)
-    assert np.allclose(got, float_logits(candidate, features[:3]), atol=1e-5)
+    assert np.allclose(got, small.float_logits(candidate, features[:3]), atol=1e-5)
 
 
 LAYER_ON_CPU = NET_RUN.replace(

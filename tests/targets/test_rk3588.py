@@ -9,34 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from harness.boards import emulator
-from harness.candidate import Candidate, load
+from harness.candidate import Candidate
 from harness.errors import CandidateError, NotMeasured, ToolchainError, Unsupported
 from harness.recipe import Recipe
 from harness.targets import toolchain
-from harness.targets.base import Artifact, Evidence, Features, Job, Logits
+from harness.targets.base import Artifact, Evidence, Features, Job
 from harness.targets.rk3588 import Rk3588
+from tests.targets import small
 from tests.targets.models import ds_cnn, gru
 
-LABELS = [f"word{i}" for i in range(12)]
-MODEL_TOML = f"""
-[candidate]
-name = "small"
-task = "keyword"
-labels = {LABELS}
-background = []
-corpus = "none"
-[frontend]
-kind = "mfcc"
-frame_length_ms = 40.0
-[[recipe]]
-target = "rk3588"
-name = "int8"
-precision = "int8"
-"""
 LOGS = Path(__file__).parents[1] / "data" / "rknn"
 
 real = pytest.mark.skipif(
@@ -47,13 +31,11 @@ real = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    return np.random.default_rng(1).standard_normal((32, 49, 10)).astype(np.float32)
+    return small.noise()
 
 
 def make_candidate(folder: Path, write: Callable[[Path], Any] = ds_cnn) -> Candidate:
-    write(folder / "model.onnx")
-    (folder / "model.toml").write_text(MODEL_TOML)
-    return load(folder)
+    return small.candidate(folder, "rk3588", write)
 
 
 def recipe(precision: str = "int8", **settings: Any) -> Recipe:
@@ -61,16 +43,7 @@ def recipe(precision: str = "int8", **settings: Any) -> Recipe:
 
 
 def built(candidate: Candidate, wanted: Recipe, calibration: Features) -> Artifact:
-    folder = candidate.folder / "build"
-    folder.mkdir()
-    target = Rk3588()
-    target.check(candidate, wanted)
-    return target.build(Job(candidate, wanted, calibration, candidate.model, folder, "key"))
-
-
-def float_logits(candidate: Candidate, features: Features) -> Logits:
-    session = onnxruntime.InferenceSession(candidate.model, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"features": window[None, None]})[0] for window in features])
+    return small.built(Rk3588(), candidate, wanted, calibration)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +183,7 @@ def test_a_known_fault_of_the_toolkit_comes_with_its_remedy(
 def test_fp16_is_close_to_float_and_int8_less_so(tmp_path: Path, features: Features) -> None:
     for name in ("fp16", "int8"):
         (tmp_path / name).mkdir()
-    wanted = float_logits(make_candidate(tmp_path / "fp16"), features)
+    wanted = small.float_logits(make_candidate(tmp_path / "fp16"), features)
     far = {}
     for precision in ("fp16", "int8"):
         artifact = built(make_candidate(tmp_path / precision), recipe(precision), features)
@@ -266,5 +239,5 @@ def test_int16_is_closer_to_float_than_fp16(tmp_path: Path, features: Features) 
     candidate = make_candidate(tmp_path)
     artifact = built(candidate, recipe("int16"), features)
     got = Rk3588().board(artifact.recipe).run(artifact, features, lambda _: None)
-    assert np.abs(got - float_logits(candidate, features)).max() < 0.01
+    assert np.abs(got - small.float_logits(candidate, features)).max() < 0.01
     assert artifact.placement.fallbacks == ()
