@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,23 @@ def artifact_key(target: Target, candidate: Candidate, recipe: Recipe, calibrati
     )
 
 
+Maker = Callable[[Target, Candidate, Job], Artifact]  # fills the folder of the job
+
+
+def here(target: Target, candidate: Candidate, job: Job) -> Artifact:
+    """By the target's toolchain on this machine."""
+    del candidate  # the job has it, with trained weights in place of its own
+    return target.build(job)
+
+
 def build(
-    target: Target, candidate: Candidate, recipe: Recipe, calibration: Features, cache: Cache, say: Progress
+    target: Target,
+    candidate: Candidate,
+    recipe: Recipe,
+    calibration: Features,
+    cache: Cache,
+    say: Progress,
+    by: Maker = here,
 ) -> tuple[Artifact, Entry]:
     """The artifact, from the cache when nothing it depends on changed.
 
@@ -54,7 +70,7 @@ def build(
     def make(folder: Path) -> None:
         say(f"building {candidate.name} for {recipe.id}")
         job = Job(source, recipe, calibration, source.model, folder, key, say)
-        artifact = target.build(job)
+        artifact = by(target, candidate, job)
         if recipe.method != "ptq":
             told = trained.record(candidate, recipe).provenance(recipe.method)
             artifact = replace(artifact, tools=artifact.tools | told)

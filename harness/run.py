@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from harness.build import build
 from harness.cache import Cache, digest, disk_error, write_whole
 from harness.candidate import Candidate, Stream
 from harness.energy import Energy
+from harness.engine import Engine
 from harness.errors import NotMeasured
 from harness.golden import Golden
 from harness.measure import EndToEnd, Latency, Ratio
@@ -68,7 +70,9 @@ class Run:
     sustain_s: float = 0.0  # of a load to time under; 0 for a burst
     toolchains: bool = True  # install a missing vendor toolchain when it is first needed
     say: Progress = lambda _: None
+    engine: Engine = field(default_factory=Engine)  # who does what needs no board
     _memory: dict[Hashable, Any] = field(default_factory=dict)
+    _locks: dict[Hashable, RLock] = field(default_factory=dict)
 
     def corpus(self, candidate: Candidate) -> Corpus:
         """The candidate's corpus, its audio checked, with labels mapped to the candidate's."""
@@ -89,7 +93,7 @@ class Run:
         samples = candidate.frontend.samples
         return self._once(
             ("audio", corpus.name, corpus.digest, samples, condition),
-            lambda: render_corpus(corpus, CONDITIONS[condition], samples, self.cache, self.say),
+            lambda: render_corpus(corpus, CONDITIONS[condition], samples, self.cache, self.say, self.engine.render),
         )
 
     def features(self, candidate: Candidate, condition: str) -> Features:
@@ -106,7 +110,15 @@ class Run:
         front = candidate.frontend.lasting(CALIBRATION_STEPS) if candidate.states else candidate.frontend
         return self._once(
             ("calibration", candidate.name, wanted),
-            lambda: calibrate(self.corpus(candidate), wanted, front, self.cache, self.say, sentences=sentences),
+            lambda: calibrate(
+                self.corpus(candidate),
+                wanted,
+                front,
+                self.cache,
+                self.say,
+                sentences=sentences,
+                by=self.engine.render,
+            ),
         )
 
     def coverage(self, candidate: Candidate, recipe: Recipe) -> Coverage:
@@ -315,11 +327,12 @@ class Run:
 
     def _once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         # A failure is remembered too: hundreds of tests share one build, and each must say why at once.
-        if key not in self._memory:
-            try:
-                self._memory[key] = make()
-            except Exception as error:
-                self._memory[key] = error
+        with self._locks.setdefault(key, RLock()):  # stages wait for those they rest on, never the other way round
+            if key not in self._memory:
+                try:
+                    self._memory[key] = make()
+                except Exception as error:
+                    self._memory[key] = error
         found = self._memory[key]
         if isinstance(found, Exception):
             raise found.with_traceback(None)
@@ -347,7 +360,9 @@ class Run:
             chosen = self.calibration(candidate, recipe)
             calibration = chosen.features.reshape(-1, *calibration.shape[1:])
             self.write(f"{candidate.name}/{recipe.id}/calibration", chosen.record())
-        artifact, _ = build(registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say)
+        artifact, _ = build(
+            registry()[recipe.target], candidate, recipe, calibration, self.cache, self.say, self.engine.build
+        )
         self.write(f"{candidate.name}/{recipe.id}/artifact", artifact.record())
         return artifact
 

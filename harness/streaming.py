@@ -113,7 +113,7 @@ def scores(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Sc
 
     def make(folder: Path) -> None:
         run.say(f"{candidate.name} {recipe.id} on {board.name} listens to {wanted.name}: {len(heard)} steps")
-        np.save(folder / "scores.npy", board.stream(artifact, heard, run.say), allow_pickle=False)
+        np.save(folder / "scores.npy", run.engine.stream(board, artifact, heard, run.say), allow_pickle=False)
 
     entry = run.cache.entry("scores", digest(artifact.key, board.identity(), key), make)
     found: Scores = np.load(entry.path / "scores.npy", allow_pickle=False)

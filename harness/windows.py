@@ -109,7 +109,7 @@ def infer(run: Run, candidate: Candidate, recipe: Recipe, heard: Features) -> Lo
 
     def make(folder: Path) -> None:
         run.say(f"running {candidate.name} {recipe.id} on {board.name}: {len(heard)} windows")
-        np.save(folder / "logits.npy", board.run(artifact, heard, run.say), allow_pickle=False)
+        np.save(folder / "logits.npy", run.engine.run(board, artifact, heard, run.say), allow_pickle=False)
 
     identity = board.identity()
     board_key = [identity] if identity else []
@@ -131,4 +131,4 @@ def compare(run: Run, candidate: Candidate, recipe: Recipe) -> Comparison:
     clips, head = run.clips(candidate), candidate.head
     if isinstance(head, KeywordHead):
         return keyword.compare(clips, head.labels, head.background, released, tested)
-    return command.compare(clips, run.decoder(candidate), released, tested)
+    return command.compare(clips, run.decoder(candidate), released, tested, run.engine.score)

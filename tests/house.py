@@ -23,6 +23,7 @@ from tests.gate_process import kill, run_pytest, start_pytest
 CHECKOUT = Path(__file__).parents[1]
 SHIPPED = CHECKOUT / "models" / "commands"
 CORPUS = CHECKOUT / "corpora" / "commands"
+COMPUTER = CHECKOUT / "models" / "computer"
 ACCENTS = ("de", "en-gb-x-rp", "sv")
 SPEAKERS = 4  # of each accent and split
 SECONDS = 300
@@ -88,6 +89,20 @@ def make_house(
     edit(model / "model.toml", 'name = "commands"', 'name = "small"')
     edit(model / "model.toml", 'tflite = "model.tflite"\n', "")
     edit(model / "model.toml", 'corpus = "commands"', f'corpus = "few"\nconditions = {json.dumps(list(conditions))}')
+    return folder
+
+
+def make_listening_house(folder: Path, streams: str, recipes: str = RECIPE) -> Path:
+    """A house of one streaming candidate, ``own``, over the corpora of the checkout."""
+    (folder / "corpora").symlink_to(CHECKOUT / "corpora", target_is_directory=True)
+    model = folder / "models" / "own"
+    model.mkdir(parents=True)
+    for name in ("model.onnx", "whole.onnx"):
+        shutil.copyfile(COMPUTER / name, model / name)
+    head = (COMPUTER / "model.toml").read_text().split("[[recipe]]")[0]
+    (model / "model.toml").write_text(head + recipes + streams)
+    edit(model / "model.toml", 'name = "computer"', 'name = "own"')
+    edit(model / "model.toml", 'tflite = "model.tflite"\n', "")
     return folder
 
 

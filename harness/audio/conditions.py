@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.audio import pool
-from harness.audio.clip import Clip, Wave, fit, read_clip
+from harness.audio.clip import Clip, Wave
 from harness.audio.corpus import Corpus
 from harness.audio.effects import level_db
 from harness.audio.rendering import Pcm as Pcm
-from harness.audio.rendering import from_pcm, rendered
+from harness.audio.rendering import dry_audio, from_pcm, rendered
 from harness.audio.rooms import ROOMS, Bank, Room, cached_bank, make_bank
 from harness.cache import Cache, digest
 from harness.errors import CorpusError, nearest
@@ -32,9 +32,6 @@ ARITHMETIC = 1  # raise when effects, rooms or render change what they compute
 MADE_WITH = ("audiomentations", "numpy", "pyroomacoustics", "scipy", "soundfile", "soxr")
 SAME_DB = -50.0  # difference over signal of what counts as the same audio: far below any SNR rendered
 SKETCH = 4
-KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
-
-_kept: dict[Any, Any] = {}  # int16, or float32 where that is not exact
 
 Say = Callable[[str], None]
 
@@ -112,15 +109,39 @@ class Renditions:
     sketch: npt.NDArray[np.float32]
 
 
-def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> Renditions:
+Renderer = Callable[[Path, Corpus, Condition, int, Cache, Say], None]  # fills a folder; the cache keeps rooms
+Rendered = tuple[bytes, bytes, bytes]  # of some clips: int16 audio, float32 levels_db and sketch
+
+
+def render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
+    """The files of :class:`Renditions`, by every processor of this machine."""
+    count, rate = len(corpus.clips), corpus.sample_rate
+    room = ROOMS[condition.room] if condition.room else None
+    if room is not None:
+        cached_bank(room, rate, cache, count)  # simulated once, here: parts find it
+    asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
+    parts = (
+        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
+        for first in range(0, count, pool.SIZE)
+    )
+    write_parts(folder, corpus, condition, samples, pool.over(rendered_part, parts, count), say)
+
+
+def render_corpus(
+    corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say, by: Renderer = render_into
+) -> Renditions:
     """Every clip, fitted to ``samples`` and rendered, made once per cache."""
 
     def make(folder: Path) -> None:
-        _render_into(folder, corpus, condition, samples, cache, say)
+        by(folder, corpus, condition, samples, cache, say)
 
     order = digest([clip.id for clip in corpus.clips])
     key = digest("renditions", corpus.digest, order, condition.digest, samples, corpus.sample_rate)
-    folder = cache.entry("renditions", key, make).path
+    return read_renditions(cache.entry("renditions", key, make).path, corpus, condition)
+
+
+def read_renditions(folder: Path, corpus: Corpus, condition: Condition) -> Renditions:
+    """What a renderer left of the corpus in a folder."""
     facts = json.loads((folder / "facts.json").read_text())
     return Renditions(
         corpus=corpus.name,
@@ -134,81 +155,53 @@ def render_corpus(corpus: Corpus, condition: Condition, samples: int, cache: Cac
     )
 
 
-def _render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int, cache: Cache, say: Say) -> None:
-    count, rate = len(corpus.clips), corpus.sample_rate
-    room = ROOMS[condition.room] if condition.room else None
-    if room is not None:
-        cached_bank(room, rate, cache, count)  # simulated once, here: parts find it
+def write_parts(
+    folder: Path, corpus: Corpus, condition: Condition, samples: int, parts: Iterable[Rendered], say: Say
+) -> None:
+    """The files of :class:`Renditions` from those of some clips at a time, in order."""
+    count, index = len(corpus.clips), 0
     levels, sketch = np.zeros(count, np.float32), np.zeros((count, SKETCH), np.float32)
     total = hashlib.sha256()
-    with (folder / "audio.npy").open("wb+", buffering=0) as file:
+    with (folder / "audio.npy").open("wb") as file:
         # Written, not mapped: a full disk must be an OSError here, and is a bus error in a map.
         header = {"descr": "<i2", "fortran_order": False, "shape": (count, samples)}
         np.lib.format.write_array_header_1_0(file, header)
-        begin, row = file.tell(), samples * 2
-        asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate, file.name)
-        parts = (
-            (asked, begin + first * row, [(clip.id, str(clip.path), clip.resample) for clip in some])
-            for first, some in ((i, corpus.clips[i : i + pool.SIZE]) for i in range(0, count, pool.SIZE))
-        )
-        for number, (own_levels, own_sketch) in enumerate(pool.over(rendered_part, parts, count)):
-            index = number * pool.SIZE
+        for pcm, own_levels, own_sketch in parts:
             if index % 500 == 0:
                 say(f"{corpus.name}: {condition.id}, {index} of {count} clips")
-            levels[index : index + pool.SIZE] = np.frombuffer(own_levels, np.float32)
-            sketch[index : index + pool.SIZE] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
-            file.seek(begin + index * row)
-            total.update(file.read(len(own_levels) // levels.itemsize * row))
+            file.write(pcm)
+            total.update(pcm)
+            own = np.frombuffer(own_levels, np.float32)
+            levels[index : index + len(own)] = own
+            sketch[index : index + len(own)] = np.frombuffer(own_sketch, np.float32).reshape(-1, SKETCH)
+            index += len(own)
     np.save(folder / "levels_db.npy", levels, allow_pickle=False)
     np.save(folder / "sketch.npy", sketch, allow_pickle=False)
     (folder / "facts.json").write_text(json.dumps({"sha256": total.hexdigest()}))
 
 
-Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int, str]  # condition, room, cache, samples, rate, file
-Told = tuple[bytes, bytes]  # float32 levels_db and sketch
+Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int]  # condition, its room, cache, samples, rate
 
 
-def rendered_part(request: tuple[Asked, int, list[tuple[str, str, bool]]]) -> Told:
-    """Some clips, ``(id, path, resample)`` each, under one condition, written into the file from a byte on.
-
-    Builtin values, for whatever process does it.
-    """
-    (params, room, cache, samples, rate, file), begin, clips = request
+def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendered:
+    """Some clips, ``(id, path, resample)`` each, under one condition: builtin values, for whatever process does it."""
+    (params, room, cache, samples, rate), clips = request
     condition, signs = Condition(**params), _signs(samples)
     bank = _bank(Room(**room), rate, cache) if room else None
     dry = [
-        _dry(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
+        dry_audio(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
         for clip_id, path, resample in clips
     ]
     pcm = rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
-    with Path(file).open("rb+", buffering=0) as place:
-        place.seek(begin)
-        place.write(pcm.astype("<i2").data)
     waves = [from_pcm(wave) for wave in pcm]
     levels = np.array([level_db(wave) for wave in waves], np.float32)
     sketch = np.array([wave @ signs for wave in waves], np.float32)
-    return levels.tobytes(), sketch.tobytes()
+    return pcm.astype("<i2").tobytes(), levels.tobytes(), sketch.tobytes()
 
 
 @lru_cache(maxsize=8)
 def _bank(room: Room, rate: int, cache: str) -> Bank:
     return cached_bank(room, rate, Cache(Path(cache)))
-
-
-def _dry(clip: Clip, rate: int, samples: int) -> Wave:
-    """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
-    facts = clip.path.stat() if clip.path.is_file() else None
-    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
-    kept = _kept.get(key)
-    if kept is not None:
-        return from_pcm(kept) if kept.dtype == np.int16 else np.asarray(kept, np.float32)
-    found = fit(read_clip(clip, rate), samples)
-    steps = found * np.float32(32768)
-    pcm = np.clip(np.rint(steps), -32768, 32767).astype(np.int16)
-    kept = pcm if np.array_equal(pcm, steps) else found  # most audio is of 16 bits: twice as many clips are kept
-    if (len(_kept) + 1) * kept.nbytes <= KEPT_BYTES:
-        _kept[key] = kept
-    return found
 
 
 @lru_cache(maxsize=4)

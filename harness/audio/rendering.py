@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from harness.audio.clip import Wave
+from harness.audio.clip import Clip, Wave, fit, read_clip
 from harness.audio.effects import (
     Draw,
     Noise,
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from harness.audio.conditions import Condition
 
 Pcm = npt.NDArray[np.int16]
+
+KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
+
+_kept: dict[Any, Any] = {}  # int16, or float32 where that is not exact
 
 
 def from_pcm(pcm: Pcm) -> Wave:
@@ -73,3 +77,19 @@ def _in_room(audio: Wave, responses: Sequence[int | None], bank: Bank) -> Wave:
         rows = [row for row, own in enumerate(responses) if own == response]
         wet[rows] = reverberate(audio[rows], bank.responses[response])
     return wet
+
+
+def dry_audio(clip: Clip, rate: int, samples: int) -> Wave:
+    """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
+    facts = clip.path.stat() if clip.path.is_file() else None
+    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
+    kept = _kept.get(key)
+    if kept is not None:
+        return from_pcm(kept) if kept.dtype == np.int16 else np.asarray(kept, np.float32)
+    found = fit(read_clip(clip, rate), samples)
+    steps = found * np.float32(32768)
+    pcm = np.clip(np.rint(steps), -32768, 32767).astype(np.int16)
+    kept = pcm if np.array_equal(pcm, steps) else found  # most audio is of 16 bits: twice as many clips are kept
+    if (len(_kept) + 1) * kept.nbytes <= KEPT_BYTES:
+        _kept[key] = kept
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 
@@ -89,14 +90,15 @@ class InPlace(LocalBoard):
 def logits_part(request: tuple[str, pool.Rows]) -> tuple[int, bytes]:
     """How many windows, and their float32 logits: builtin values, for whatever process does it."""
     file, rows = request
-    infer = _opened(file, Path(file).stat().st_mtime_ns)
+    infer = _opened(file, Path(file).stat().st_mtime_ns, get_ident())
     windows = pool.taken(rows)
     return len(windows), np.stack([infer(window) for window in windows]).astype(np.float32).tobytes()
 
 
 @lru_cache(maxsize=2)
-def _opened(file: str, changed: int) -> Infer:
-    del changed  # another file of the same name is opened anew
+def _opened(file: str, changed: int, thread: int) -> Infer:
+    """Opened anew for another file of the same name, and for another thread: an opened model has its own buffers."""
+    del changed, thread
     return open_model(Path(file))
 
 

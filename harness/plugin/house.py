@@ -80,6 +80,11 @@ class House:
             say=self.say,
         )
 
+    def close(self) -> None:
+        """Whoever did stages is asked for no more."""
+        if "run" in self.__dict__:
+            self.run.engine.close()
+
     @cached_property
     def history(self) -> History:
         return History(self.options.history)

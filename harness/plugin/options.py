@@ -16,6 +16,7 @@ from harness.errors import ToolchainError
 from harness.targets.registry import registry
 
 MARK_WORDS = re.compile(r"[A-Za-z_][\w.]*")
+ADDRESS = re.compile(r"(tcp|tls)://[^\s/]+:\d{1,5}")
 LOGIC = {"and", "or", "not", "True", "False", "None"}
 MOST_MINUTES = 120
 SHARED_DATA = Path("..") / "shared" / "data"
@@ -40,6 +41,7 @@ class Options:
     lab_needs: tuple[str, ...]
     sustain_s: float
     diagnose: float
+    scheduler: str
 
 
 def add(parser: pytest.Parser) -> None:
@@ -101,6 +103,12 @@ def add(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="begin experiments on why a build fails its accuracy for so long (default: 120; 0: none)",
     )
+    group.addoption(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="have the workers of a Dask scheduler (tcp://HOST:PORT) render, build, run and decode (docs/cluster.md)",
+    )
+    parser.addini("voxgate_scheduler", "as --scheduler", default="")
     parser.addini("voxgate_candidates", "as --candidates", type="paths", default=[])
     parser.addini("voxgate_work", "as --work", default="")
     parser.addini("voxgate_history", "as --history", default="")
@@ -139,6 +147,7 @@ def read(config: pytest.Config) -> Options:
         lab_needs=tuple(config.getoption("--lab-needs")),
         sustain_s=60 * config.getoption("--sustain"),
         diagnose=config.getoption("--diagnose"),
+        scheduler=_scheduler(config),
     )
 
 
@@ -177,6 +186,15 @@ def _may_update(config: pytest.Config) -> None:
             "--golden=update needs a selection, so that nothing is accepted by accident: add -k NAME, -m TARGET or "
             "--candidates DIR."
         )
+
+
+def _scheduler(config: pytest.Config) -> str:
+    address = str(config.getoption("--scheduler") or config.getini("voxgate_scheduler"))
+    if address and not ADDRESS.fullmatch(address):
+        raise pytest.UsageError(f"--scheduler {address!r:.80} is no address of a Dask scheduler: tcp://HOST:8786.")
+    if address and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--scheduler has its own workers, and judges in one process: drop -n.")
+    return address
 
 
 def _folder(config: pytest.Config, option: str, ini: str) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -98,6 +99,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     builds = _selected(session.items)
     if builds:
         _checked(house, lambda: _plan(house, builds))
+    if house.options.scheduler and session.items:
+        from harness.plugin import elsewhere  # lazily: Dask is an optional extra
+
+        _checked(house, lambda: elsewhere.begin(house, session.items))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -158,6 +163,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if house.lab is not None:
         house.lab.release()
+    house.close()
     if hasattr(session.config, "workerinput"):
         session.config.workeroutput["voxgate_lost"] = house.lost  # type: ignore[attr-defined]  # by pytest-xdist
         return
@@ -280,12 +286,14 @@ def _checked(house: House, look: Callable[[], object]) -> None:
 def _speaker(config: pytest.Config) -> Callable[[str], None]:
     """Progress lines on the terminal, past pytest's capture; silent in xdist's workers."""
 
+    one = Lock()
+
     def say(text: str) -> None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         capture = config.pluginmanager.get_plugin("capturemanager")
         if reporter is None or capture is None or config.option.verbose < 0:
             return
-        with capture.global_and_fixture_disabled():
+        with one, capture.global_and_fixture_disabled():  # stages that are done side by side speak in turn
             reporter.ensure_newline()
             for line in text.splitlines():
                 reporter.write_line(line if line.startswith(" ") else f"voxgate: {line}")

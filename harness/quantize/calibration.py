@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.audio.clip import Clip
-from harness.audio.conditions import CONDITIONS, render_corpus
+from harness.audio.conditions import CONDITIONS, Renderer, render_corpus, render_into
 from harness.audio.corpus import Corpus
 from harness.audio.frontend import Features, FrontEnd
 from harness.cache import Cache, digest
@@ -56,6 +56,7 @@ def calibrate(
     say: Any = lambda _: None,
     *,
     sentences: bool = False,
+    by: Renderer = render_into,
 ) -> CalibrationSet:
     """Choose, render and extract. Where labels are ``sentences``, not all of them need be heard.
 
@@ -68,7 +69,7 @@ def calibrate(
                 f"there are {', '.join(CONDITIONS)}."
             )
     split = corpus.split("calibration")
-    plain = render_corpus(split, CONDITIONS["clean"], frontend.samples, cache, say)
+    plain = render_corpus(split, CONDITIONS["clean"], frontend.samples, cache, say, by)
     loudness = {clip.id: float(level) for clip, level in zip(split.clips, plain.levels_db, strict=True)}
     chosen = choose(split.clips, calibration, loudness)
     through = spread(chosen, calibration)
@@ -78,7 +79,7 @@ def calibrate(
         places = [place for place, condition in enumerate(through) if condition == name]
         if places:
             part = replace(split, clips=tuple(chosen[place] for place in places))
-            renditions = render_corpus(part, CONDITIONS[name], frontend.samples, cache, say)
+            renditions = render_corpus(part, CONDITIONS[name], frontend.samples, cache, say, by)
             features[places], levels[places] = frontend.batch(renditions.audio), renditions.levels_db
     labels = set() if sentences else {clip.label for clip in corpus.clips}
     warnings = doubts(chosen, levels, corpus.accents, labels)

@@ -6,7 +6,7 @@ without the grammar, which hides small losses. All of it is judged beside golden
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,9 @@ class Decoded:
     scores: npt.NDArray[np.float64]  # (n, sentences), nats
     word_errors: Counts
     letter_errors: Counts
+
+
+Decoding = Callable[[Decoder, Sequence[str], Logits], Decoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,19 @@ def readings(own: Decoder) -> dict[str, Decoder]:
     return found
 
 
+def decoded(decoder: Decoder, said: Sequence[str], outputs: Logits) -> Decoded:
+    """What outputs ``(n, frames * tokens)`` say, where ``said`` was said: each row by itself."""
+    scores = decoder.scores(outputs)
+    spelled = decoder.spelled(outputs)
+    return Decoded(decoder.decided(scores), scores, word_errors(said, spelled)[0], letter_errors(said, spelled)[0])
+
+
 def compare(
-    clips: Sequence[Clip], decoder: Decoder, golden: Mapping[str, Logits], tested: Mapping[str, Logits]
+    clips: Sequence[Clip],
+    decoder: Decoder,
+    golden: Mapping[str, Logits],
+    tested: Mapping[str, Logits],
+    by: Decoding = decoded,
 ) -> CommandComparison:
     """Stack the conditions of golden and tested outputs, each ``(len(clips), frames * tokens)``, and decode both."""
     conditions = list(golden)
@@ -135,7 +149,7 @@ def compare(
     floats = np.concatenate([golden[c] for c in conditions])
     build = np.concatenate([tested[c] for c in conditions])
     words, letters = (errors(said, said)[1] for errors in (word_errors, letter_errors))
-    says = _decoded(decoder, said, floats)
+    says = by(decoder, said, floats)
     return CommandComparison(
         golden=floats,
         tested=build,
@@ -150,11 +164,5 @@ def compare(
         words=words,
         letters=letters,
         float_says=says,
-        build_says=says if tested is golden else _decoded(decoder, said, build),
+        build_says=says if tested is golden else by(decoder, said, build),
     )
-
-
-def _decoded(decoder: Decoder, said: Sequence[str], outputs: Logits) -> Decoded:
-    scores = decoder.scores(outputs)
-    spelled = decoder.spelled(outputs)
-    return Decoded(decoder.decided(scores), scores, word_errors(said, spelled)[0], letter_errors(said, spelled)[0])

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import CHECKOUT, Gate, edit
+from tests.house import CHECKOUT, RECIPE, Gate, make_listening_house
 
-COMPUTER = CHECKOUT / "models" / "computer"
 LITTLE = """
 [[stream]]
 name = "talk"
@@ -69,17 +68,9 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_step_of_ones_own_is_judged_on_a_stream(house: Path, gate: Gate) -> None:
-    folder = house / "models" / "own"
-    folder.mkdir(parents=True)
-    for name in ("model.onnx", "whole.onnx"):
-        (folder / name).write_bytes((COMPUTER / name).read_bytes())
-    head = (COMPUTER / "model.toml").read_text().split("[[recipe]]")[0]
-    recipe = '[[recipe]]\ntarget = "host"\nname = "int8"\nruntime = "onnxruntime"\nprecision = "int8"\n'
+def test_a_step_of_ones_own_is_judged_on_a_stream(tmp_path: Path, gate: Gate) -> None:
     jetson = '[[recipe]]\ntarget = "jetson"\nname = "int8"\nprecision = "int8"\n'
-    (folder / "model.toml").write_text(f"{head}{recipe}{jetson}{LITTLE}")
-    edit(folder / "model.toml", 'name = "computer"', 'name = "own"')
-    edit(folder / "model.toml", 'tflite = "model.tflite"\n', "")
+    house = make_listening_house(tmp_path, LITTLE, RECIPE + jetson)
     run = gate(house, "suites/test_streaming.py", "-m", "host or jetson", "--golden=new", "--toolchains=never")
     assert {row["outcome"] for row in run.rows if row["target"] == "host"} == {"PASS"}, run.output
     assert "12 words" in run.row("labels", "synthetic overall")["detail"].replace("n=12", "12")
