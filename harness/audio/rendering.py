@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from harness.audio import pool
 from harness.audio.clip import Clip, Wave, fit, read_clip
 from harness.audio.effects import (
     Draw,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Pcm = npt.NDArray[np.int16]
 
-KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
+KEPT_BYTES = 320 << 20  # of decoded clips, in all processes that render
 
 _kept: dict[Any, Any] = {}  # int16, or float32 where that is not exact
 
@@ -90,6 +91,6 @@ def dry_audio(clip: Clip, rate: int, samples: int) -> Wave:
     steps = found * np.float32(32768)
     pcm = np.clip(np.rint(steps), -32768, 32767).astype(np.int16)
     kept = pcm if np.array_equal(pcm, steps) else found  # most audio is of 16 bits: twice as many clips are kept
-    if (len(_kept) + 1) * kept.nbytes <= KEPT_BYTES:
+    if (len(_kept) + 1) * kept.nbytes <= KEPT_BYTES // max(2, pool.processors()):
         _kept[key] = kept
     return found
