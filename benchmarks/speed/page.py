@@ -131,8 +131,8 @@ def _bound(compared: list[Mapping[str, Any]], processors: int) -> str:
         aims.append(f"against `{name}` {word}: {seconds:.1f} in seconds, at most {share * processors:.1f}")
     told = ";\n".join(aims)
     aim = (
-        f"\nThe aim is {AIM} times the loop. Where {processors} processors are free, a gate is at most {processors} times "
-        f"as fast as by processor\ntime. With {largest['clips']:,} clips it is\n{told}.\n"
+        f"\nThe aim is {AIM} times the loop. Where {processors} processors are free, a gate is at most {processors} "
+        f"times as fast\nas by processor time. With {largest['clips']:,} clips it is\n{told}.\n"
     )
     return BOUND.format(
         features=100 * gate["processor"]["features"] / spent,
