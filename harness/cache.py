@@ -13,7 +13,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +25,11 @@ from filelock import FileLock
 
 from harness.errors import InfraError
 
+AT_ONCE = 8 << 20  # bytes of an array
+
 
 def digest(*parts: Any) -> str:
-    """A stable sha256 (hex, 32 characters) of JSON-able values, bytes, and paths (by content)."""
+    """A stable sha256 (hex, 32 characters) of JSON-able values, bytes, arrays and paths (both by content)."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
@@ -35,11 +37,23 @@ def digest(*parts: Any) -> str:
                 data = hashlib.file_digest(file, "sha256").digest()
         elif isinstance(part, bytes | bytearray | memoryview):
             data = hashlib.sha256(part).digest()
+        elif isinstance(part, np.ndarray):
+            data = _content(part)
         else:
             data = json.dumps(part, sort_keys=True, default=_plain).encode()
         total.update(len(data).to_bytes(8, "little"))
         total.update(data)
     return total.hexdigest()[:32]
+
+
+def _content(array: npt.NDArray[Any]) -> bytes:
+    """The sha256 of the array's bytes; of one that is mapped, no more is in memory than is looked at."""
+    total = hashlib.sha256()
+    step = max(1, AT_ONCE * len(array) // max(1, array.nbytes))
+    for first in range(0, len(array), step):
+        total.update(np.ascontiguousarray(array[first : first + step]).data)
+        let_go(array)
+    return total.digest()
 
 
 def sources(*modules: ModuleType) -> str:
@@ -118,6 +132,16 @@ def let_go(array: npt.NDArray[Any]) -> None:
     pages = getattr(array, "_mmap", None)
     if pages is not None and hasattr(pages, "madvise"):
         pages.madvise(mmap.MADV_DONTNEED)
+
+
+def save_parts(path: Path, parts: Iterable[npt.NDArray[Any]], count: int) -> None:
+    """Rows that come some at a time, ``count`` in all, as one .npy file; at least one part must come."""
+    with path.open("wb") as file:
+        for number, part in enumerate(parts):
+            if number == 0:
+                header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(part).data)
 
 
 def write_whole(path: Path, content: bytes) -> None:

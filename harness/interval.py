@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from harness import bca
+
 Values = npt.NDArray[np.float64]
 
 MANY_SPEAKERS = 20  # below, the bootstrap over clusters is too narrow (Cameron, Gelbach, Miller 2008)
@@ -103,7 +105,8 @@ def clustered_mean(
     half = float(stdtrit(clusters - 1, confidence)) * error
     low, high, method = value - half, value + half, "t"
     if clusters >= MANY_SPEAKERS and error > 0:
-        resampled = _bootstrap(sums, counts, confidence, seed)
+        batch = max(1, AT_ONCE // clusters) if clusters > CROWD else None
+        resampled = bca.bounds(sums, counts, confidence, RESAMPLES, seed, batch)
         if all(map(math.isfinite, resampled)):  # BCa is undefined when one speaker holds every flip
             (low, high), method = resampled, "bootstrap"
     return Estimate(value, low, high, len(values), clips, clusters, method, error)
@@ -158,24 +161,3 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
         "difference",
         math.hypot(a.error, b.error),
     )
-
-
-def _bootstrap(sums: Values, counts: Values, confidence: float, seed: int) -> tuple[float, float]:
-    from scipy import stats
-
-    def ratio(total: Values, count: Values, axis: int = -1) -> Values:
-        result: Values = total.sum(axis=axis) / count.sum(axis=axis)
-        return result
-
-    interval = stats.bootstrap(
-        (sums, counts),
-        ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=2 * confidence - 1,  # two-sided, so that each end has the confidence asked for
-        method="BCa",
-        batch=max(1, AT_ONCE // len(sums)) if len(sums) > CROWD else None,  # its jackknife is speakers by speakers
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from harness import golden as goldens
-from harness.cache import digest, let_go
+from harness.cache import digest, let_go, save_parts
 from harness.candidate import Candidate, KeywordHead
 from harness.errors import GoldenError
 from harness.fitting import conditions
@@ -35,8 +35,7 @@ def features(run: Run, candidate: Candidate, condition: str) -> Features:
 
     def make(folder: Path) -> None:
         run.say(f"features of {candidate.name}, {condition}")
-        np.save(folder / "features.npy", front.batch(renditions.audio), allow_pickle=False)
-        let_go(renditions.audio)
+        save_parts(folder / "features.npy", front.parts(renditions.audio), len(renditions.audio))
 
     entry = run.cache.entry("features", key, make)
     return cast(Features, np.load(entry.path / "features.npy", mmap_mode="r", allow_pickle=False))
@@ -115,8 +114,7 @@ def infer(run: Run, candidate: Candidate, recipe: Recipe, heard: Features) -> Lo
 
     identity = board.identity()
     board_key = [identity] if identity else []
-    content = np.ascontiguousarray(heard).data
-    entry = run.cache.entry("outputs", digest(artifact.key, *board_key, heard.shape, content), make)
+    entry = run.cache.entry("outputs", digest(artifact.key, *board_key, heard.shape, heard), make)
     let_go(heard)
     return cast(Logits, np.load(entry.path / "logits.npy", allow_pickle=False))
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cache import Cache, digest, disk_error
+from harness import cache
+from harness.cache import Cache, digest, disk_error, save_parts
 from harness.errors import InfraError
 
 json_values = st.recursive(
@@ -46,6 +47,20 @@ def test_digest_of_a_path_is_its_content(tmp_path: Path) -> None:
     assert digest(one) == digest(two) == digest(b"x")
     two.write_bytes(b"y")
     assert digest(one) != digest(two)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (70, 3), (7,)])
+def test_digest_of_an_array_is_its_content(
+    shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "AT_ONCE", 40)
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    assert digest(array) == digest(array.tobytes()) != digest(array + 1, "")
+    save_parts(tmp_path / "array.npy", np.array_split(array, 3), len(array))
+    mapped = np.load(tmp_path / "array.npy", mmap_mode="r") if array.size else array
+    assert np.array_equal(mapped, array)
+    assert digest(mapped) == digest(array)
+    assert digest(mapped[::-1]) == digest(array[::-1].tobytes())
 
 
 def test_digest_of_a_set_is_the_same_in_every_process() -> None:

@@ -77,6 +77,9 @@ def main(house: Path, work: Path, result: Path) -> None:
     with watch.over("rendered"):
         for name in names:
             run.renditions(candidate, name)
+    with watch.over("features"):
+        for name in names:
+            run.features(candidate, name)
     with watch.over("built"):
         run.artifact(candidate, FLOAT)
         run.artifact(candidate, recipe)

@@ -1,7 +1,8 @@
 """The loops a person would write in place of a gate: python -m benchmarks.speed.hand HOUSE LOOP CLIPS WORK RESULT.
 
-``same`` renders what the gate renders, one clip after another: its outputs are the gate's to the bit, so its verdicts
-must be. ``usual`` is written with audiomentations alone, a room simulated for every clip.
+``same`` renders what the gate renders, to the bit, so its verdicts must be the gate's; by audiomentations, scipy and
+soundfile, one clip after another (benchmarks/speed/byhand.py). ``usual`` is written with audiomentations alone, a room
+simulated for every clip.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ Render = Callable[[Wave, str, str], Wave]  # audio, clip, condition
 
 
 def same(work: Path, rate: int) -> Render:
-    """By the gate's own effects, their rooms simulated once."""
-    from harness.audio.conditions import CONDITIONS, render
+    """To the bit what the gate renders. Its rooms are given."""
+    from benchmarks.speed.byhand import ByHand
+    from harness.audio.conditions import CONDITIONS
     from harness.audio.rooms import ROOMS, cached_bank
     from harness.cache import Cache
 
     cache = Cache(work / "cache")
-    banks = {name: cached_bank(ROOMS[c.room], rate, cache) for name, c in CONDITIONS.items() if c.room}
-    return lambda audio, clip, name: render(audio, clip, CONDITIONS[name], rate, banks.get(name))
+    rooms = {c.room: cached_bank(ROOMS[c.room], rate, cache).responses for c in CONDITIONS.values() if c.room}
+    by_hand = ByHand(rate, rooms)
+    return lambda audio, clip, name: by_hand(audio, clip, CONDITIONS[name])
 
 
 def usual(work: Path, rate: int) -> Render:
@@ -67,7 +70,7 @@ def usual(work: Path, rate: int) -> Render:
 def main(house: Path, loop: str, clips: int, work: Path, result: Path) -> None:
     import onnxruntime
 
-    from harness.agent.runtimes import session_options
+    from harness.agent.ort import session_options
     from harness.audio.clip import fit, read_clip
     from harness.cache import Cache
     from harness.candidate import find_candidates
@@ -95,7 +98,7 @@ def main(house: Path, loop: str, clips: int, work: Path, result: Path) -> None:
             for session, (name, shape), found in zip(sessions, names, logits, strict=True):
                 found.append(session.run(None, {name: window.reshape(shape)})[0][0])
         outputs.append(logits)
-    told = {"renderings": len(outputs) * len(chosen), "seconds": time.monotonic() - wall}
+    told = {"renderings": len(outputs) * len(chosen), "conditions": len(outputs), "seconds": time.monotonic() - wall}
     result.write_text(json.dumps(told | {"processor": time.process_time() - spent}), encoding="utf-8")
     np.save(result.with_suffix(".npy"), np.array(outputs, np.float32), allow_pickle=False)
 

@@ -1,4 +1,8 @@
-"""What measuring adds: the gate's samples of one inference beside onnxruntime's own clock, of the very same calls.
+"""What measuring adds: the gate's inference, by its own clock, beside onnxruntime's own, in turns.
+
+onnxruntime's own is what its onnxruntime_perf_test times: ``Run`` of the C API with its tensors ready. Called from
+here it takes longer than from C: what a function that does nothing takes so is subtracted. Its profile would not do:
+writing it makes each call of the smallest model twice as long.
 
 python -m benchmarks.speed.latency RESULT
 """
@@ -9,18 +13,24 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.agent.runtimes import session_options
-from harness.boards.clock import timed, warm_up
+from benchmarks.speed.capi import Runtime
+from harness.agent.ort import open_onnx, session_options
+from harness.agent.timing import timed, warm_up
 
 ROUNDS = 700
+PAIRS = 5  # of sessions: where their memory happens to lie moves each a little
 SHIPPED = Path(__file__).parents[2] / "models" / "commands" / "model.onnx"
-WIDTHS = (64, 160)  # channels of the wider models: about 1 and 5 ms on one core
+WIDTHS = (64, 160)  # channels of the wider models
+
+Floats = npt.NDArray[np.float32]
 
 
 def wide(path: Path, channels: int) -> Path:
@@ -39,33 +49,38 @@ def wide(path: Path, channels: int) -> Path:
     return path
 
 
-def beside(model: Path, folder: Path) -> dict[str, float]:
-    """Median milliseconds by the gate and by the runtime, and the median of their difference call by call."""
-    options = session_options()
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / model.stem)
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    feed, result = session.get_inputs()[0], session.get_outputs()[0].name
+def by_name(model: Path, window: Floats) -> Any:
+    """As it is most often called from Python: outputs and inputs by name."""
+    session = onnxruntime.InferenceSession(str(model), session_options(), providers=["CPUExecutionProvider"])
+    feed = session.get_inputs()[0]
+    return lambda _: session.run(None, {feed.name: window.reshape(feed.shape)})
+
+
+def beside(model: Path, runtime: Runtime) -> dict[str, float]:
+    """Median milliseconds by the gate, by the runtime and by name, ``n`` of each in turns; the load meanwhile."""
     window = np.random.default_rng(1).normal(size=(49, 40)).astype(np.float32)
-
-    def call(_: int) -> None:
-        session.run([result], {feed.name: window.reshape(feed.shape)})
-
-    warm_up(call, longest_s=2.0)
-    ours = timed(call, ROUNDS)
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    theirs = np.array([event["dur"] / 1e3 for event in events if event["name"] == "model_run"][-ROUNDS:])
-    gate, own = float(np.median(ours)), float(np.median(theirs))
-    return {"gate": gate, "runtime": own, "added_us": 1e3 * float(np.median(ours - theirs)), "n": len(ours)}
+    samples: list[list[float]] = [[], [], [], []]
+    for _ in range(PAIRS):
+        infer, own = open_onnx(model), runtime.session(model, window)
+        np.testing.assert_array_equal(infer(window), own.output.reshape(-1))
+        calls = (lambda _, infer=infer: infer(window), own.run, by_name(model, window), own.nothing)
+        for call in calls[:3]:
+            warm_up(call, longest_s=2.0)
+        for _ in range(ROUNDS):
+            for call, found in zip(calls, samples, strict=True):
+                found.append(timed(call, 1)[0])
+    gate, ran, named, nothing = (float(np.median(found)) for found in samples)
+    return {"gate": gate, "runtime": ran - nothing, "by_name": named, "called": nothing, "n": len(samples[0])}
 
 
 def main(result: Path) -> None:
+    runtime = Runtime()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = {"the shipped model": SHIPPED}
         models |= {f"4 convolutions of {n} channels": wide(folder / f"wide{n}.onnx", n) for n in WIDTHS}
-        found = {title: beside(model, folder) for title, model in models.items()}
-    result.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        found = {title: beside(model, runtime) for title, model in models.items()}
+    result.write_text(json.dumps({"models": found}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,16 +41,28 @@ def computer(front: Any) -> Any:
 
 def compute(front: Any, fresh: Any, audio: Audio) -> Features:
     """Features ``(frames, bins)`` of ``(samples,)`` int16, or float32 in [-1, 1], by a fresh ``computer``."""
-    wave = audio.astype(np.float32)
-    if audio.dtype != np.int16:
-        wave *= 32768.0
-    fresh.accept_waveform(front.sample_rate, wave.tolist())  # a third faster than an array, number by number
+    fresh.accept_waveform(front.sample_rate, numbers(audio))
     fresh.input_finished()
     rows = [fresh.get_frame(i) for i in range(fresh.num_frames_ready)]
     if not rows:
         raise ValueError(f"{audio.shape[0]} samples are shorter than one frame of {front.frame_length_ms:g} ms")
-    features: Features = (np.stack(rows).astype(np.float32) - np.float32(front.mean)) / np.float32(front.scale)
-    return features
+    return normal(front, np.stack(rows))
+
+
+def numbers(audio: Audio) -> Any:
+    """Samples as the library takes them: of this kind of array faster than of a list, or of NumPy's."""
+    wave = audio.astype(np.float32)
+    if audio.dtype != np.int16:
+        wave *= 32768.0
+    found = array("f")
+    found.frombytes(wave.tobytes())
+    return found
+
+
+def normal(front: Any, rows: Features) -> Features:
+    """Frames ``(..., bins)`` as the library gives them, by the front end's mean and scale."""
+    found: Features = (rows.astype(np.float32) - np.float32(front.mean)) / np.float32(front.scale)
+    return found
 
 
 def features(front: Any, audio: Audio) -> Features:

@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import importlib.util
 import platform
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
@@ -20,6 +19,7 @@ import numpy as np
 from . import snpe
 from .faults import MISSING, MODEL, Fault
 from .layout import laid
+from .ort import open_onnx
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -110,44 +110,6 @@ def _version(name: str) -> str:
         return "unknown"
 
 
-def session_options() -> Any:
-    """What every session of onnxruntime runs with: one thread, and the same integer sums on every CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if _saturates():  # uint8 weights avoid it, 1.7 times as slow: not where it is not needed
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return options
-
-
-@lru_cache(maxsize=None)
-def _saturates() -> bool:
-    """Whether uint8 x int8 kernels overflow their int16 sums here: x64 without VNNI, or not known."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    try:
-        return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return True
-
-
-def _open_onnx(file: Path, _: Shape) -> Infer:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), session_options(), providers=["CPUExecutionProvider"])
-    feed, result = session.get_inputs()[0], session.get_outputs()[0].name
-    name, shape = feed.name, feed.shape
-
-    def infer(window: Floats) -> Floats:
-        logits: Floats = session.run([result], {name: window.reshape(shape)})[0].reshape(-1)
-        return logits
-
-    return infer
-
-
 def _open_tflite(file: Path, _: Shape, delegate: str = "") -> Infer:
     module = _first(INTERPRETERS)
     delegates = [module.load_delegate(delegate)] if delegate else []
@@ -208,7 +170,7 @@ def _open_snpe(file: Path, shape: Shape, unit: str = "dsp") -> Infer:
 
 
 OPENERS: dict[str, Open] = {
-    "onnxruntime": _open_onnx,
+    "onnxruntime": open_onnx,
     "litert": _open_tflite,
     "edgetpu": _open_edgetpu,
     "rknnlite": _open_rknn,

@@ -12,7 +12,8 @@ import numpy as np
 
 from .faults import MODEL, Fault
 from .layout import laid
-from .runtimes import INTERPRETERS, _dequantizer, _first, _quantizer, first_line, session_options
+from .ort import session_options
+from .runtimes import INTERPRETERS, _dequantizer, _first, _quantizer, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path

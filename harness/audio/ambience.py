@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.audio.clip import Wave
-from harness.audio.effects import babble, level_db, pink, seeded
+from harness.audio.effects import Draw, Noise, babble, level_db, pink
 
 SEMITONE = 2 ** (1 / 12)
 CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # I vi IV V, in semitones over the tonic
@@ -76,8 +76,7 @@ def _household(samples: int, sample_rate: int, seed: int) -> Wave:
     """A fan and mains hum, and now and then something that clatters or rings."""
     own = np.random.default_rng(seed)
     time = np.arange(samples, dtype=np.float64) / sample_rate
-    with seeded(seed):
-        fan = pink(samples, sample_rate)
+    fan = pink(samples, sample_rate, Draw(seed))
     out = fan * np.float32(10 ** (-level_db(fan) / 20))
     out += np.float32(0.3) * np.sin(2 * np.pi * HUM_HZ * time).astype(np.float32)
     for _ in range(own.poisson(CLATTERS_PER_S * samples / sample_rate)):
@@ -94,12 +93,8 @@ def _ring(samples: int, sample_rate: int, own: np.random.Generator) -> Wave:
     return np.asarray(own.uniform(1, 6) * decay * (tones + own.standard_normal(samples)) / 3, np.float32)
 
 
-def _by_effect(make: Callable[[int, int], Wave]) -> Callable[[int, int, int], Wave]:
-    def made(samples: int, sample_rate: int, seed: int) -> Wave:
-        with seeded(seed):
-            return make(samples, sample_rate)
-
-    return made
+def _by_effect(noise: Noise) -> Callable[[int, int, int], Wave]:
+    return lambda samples, sample_rate, seed: noise(samples, sample_rate, Draw(seed))
 
 
 BEDS: dict[str, Callable[[int, int, int], Wave]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.audio import pool
 from harness.audio.clip import Clip, Wave, decode
 from harness.audio.corpus import Corpus
 from harness.cache import Cache, digest
@@ -40,7 +41,10 @@ def check_audio(corpus: Corpus, cache: Cache | None = None, silence: Collection[
     With a cache the answer is kept until a clip, its row, or its file's size or time changes.
     """
     if cache is None:
-        return [finding for clip in corpus.clips for finding in _findings(clip, corpus.sample_rate, silence)]
+        chosen = (corpus.clips[first : first + pool.SIZE] for first in range(0, len(corpus.clips), pool.SIZE))
+        parts = ((corpus.sample_rate, sorted(silence), [_words(clip) for clip in some]) for some in chosen)
+        found = pool.over(checked_part, parts, len(corpus.clips))
+        return [Finding(*each) for part in found for each in part]
 
     def make(folder: Path) -> None:
         found = [asdict(finding) for finding in check_audio(corpus, None, silence)]
@@ -65,6 +69,23 @@ def require_audio(corpus: Corpus, cache: Cache | None = None, silence: Collectio
         f"corpus {corpus.name!r}: {clips} of {len(corpus.clips)} clips cannot be judged: {first}"
         f"{f'; and {more}' if more else ''}. Mend the audio below {corpus.root}, or drop its rows."
     )
+
+
+Words = tuple[str, str, str, str | None, bool, bool]  # id, path, label, sha256, resample, mixed
+
+
+def _words(clip: Clip) -> Words:
+    return clip.id, str(clip.path), clip.label, clip.sha256, clip.resample, clip.mixed
+
+
+def checked_part(request: tuple[int, list[str], list[Words]]) -> list[tuple[str, str, str]]:
+    """Clip, kind and detail of every fault of some clips: builtin values, for whatever process does it."""
+    sample_rate, silence, clips = request
+    found = []
+    for name, path, label, sha256, resample, mixed in clips:
+        clip = Clip(name, Path(path), label, "", "", "test", sha256, resample, mixed)
+        found += [(fault.clip, fault.kind, fault.detail) for fault in _findings(clip, sample_rate, silence)]
+    return found
 
 
 def _findings(clip: Clip, sample_rate: int, silence: Collection[str]) -> list[Finding]:

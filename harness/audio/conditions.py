@@ -14,15 +14,16 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.audio import pool
-from harness.audio.clip import Clip, Wave, fit, read_clip
+from harness.audio.clip import Clip, Wave
 from harness.audio.corpus import Corpus
-from harness.audio.effects import add_noise, level_db, reverberate, seeded, through_device, turned_down
+from harness.audio.effects import level_db
+from harness.audio.rendering import Pcm as Pcm
+from harness.audio.rendering import dry_audio, from_pcm, rendered
 from harness.audio.rooms import ROOMS, Bank, Room, cached_bank, make_bank
 from harness.cache import Cache, digest
 from harness.errors import CorpusError, nearest
@@ -31,11 +32,7 @@ ARITHMETIC = 1  # raise when effects, rooms or render change what they compute
 MADE_WITH = ("audiomentations", "numpy", "pyroomacoustics", "scipy", "soundfile", "soxr")
 SAME_DB = -50.0  # difference over signal of what counts as the same audio: far below any SNR rendered
 SKETCH = 4
-KEPT_BYTES = 96 << 20  # of decoded clips, in each process that renders
 
-_kept: dict[Any, Wave] = {}
-
-Pcm = npt.NDArray[np.int16]
 Say = Callable[[str], None]
 
 
@@ -90,25 +87,8 @@ def render(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, ba
 
     ``bank`` is the condition's room where the caller has it at hand; else it is simulated in this process.
     """
-    return from_pcm(_rendered(audio, clip_id, condition, sample_rate, bank))
-
-
-def from_pcm(pcm: Pcm) -> Wave:
-    """int16 as float32 of full scale 1."""
-    return np.asarray(pcm.astype(np.float32) / np.float32(32768), np.float32)
-
-
-def _rendered(audio: Wave, clip_id: str, condition: Condition, sample_rate: int, bank: Bank | None) -> Pcm:
-    with seeded(crc32(f"{clip_id}|{condition.id}".encode())):
-        if condition.room is not None and audio.any():
-            bank = bank or make_bank(ROOMS[condition.room], sample_rate)
-            audio = reverberate(audio, bank.responses[np.random.randint(len(bank.responses))])
-        if condition.snr_db is not None:
-            audio = add_noise(audio, sample_rate, condition.snr_db)
-        if condition.band_hz is not None:
-            audio = through_device(audio, sample_rate, condition.band_hz, condition.gain_db)
-    steps = np.rint(turned_down(audio) * np.float32(32768))
-    return np.asarray(np.clip(steps, -32768, 32767), np.int16)
+    own = None if condition.room is None else bank or make_bank(ROOMS[condition.room], sample_rate)
+    return from_pcm(rendered(audio[None], [clip_id], condition, sample_rate, own)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +118,7 @@ def render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int
     count, rate = len(corpus.clips), corpus.sample_rate
     room = ROOMS[condition.room] if condition.room else None
     if room is not None:
-        cached_bank(room, rate, cache)  # simulated once, here: parts find it
+        cached_bank(room, rate, cache, count)  # simulated once, here: parts find it
     asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
     parts = (
         (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
@@ -207,27 +187,21 @@ def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendere
     """Some clips, ``(id, path, resample)`` each, under one condition: builtin values, for whatever process does it."""
     (params, room, cache, samples, rate), clips = request
     condition, signs = Condition(**params), _signs(samples)
-    bank = cached_bank(Room(**room), rate, Cache(Path(cache))) if room else None
-    audio = bytearray()
-    levels, sketch = np.zeros(len(clips), np.float32), np.zeros((len(clips), SKETCH), np.float32)
-    for index, (clip_id, path, resample) in enumerate(clips):
-        clip = Clip(clip_id, Path(path), "", "", "", "test", resample=resample)
-        pcm = _rendered(_dry(clip, rate, samples), clip_id, condition, rate, bank).astype("<i2")
-        audio += pcm.tobytes()
-        levels[index], sketch[index] = level_db(from_pcm(pcm)), from_pcm(pcm) @ signs
-    return bytes(audio), levels.tobytes(), sketch.tobytes()
+    bank = _bank(Room(**room), rate, cache) if room else None
+    dry = [
+        dry_audio(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
+        for clip_id, path, resample in clips
+    ]
+    pcm = rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
+    waves = [from_pcm(wave) for wave in pcm]
+    levels = np.array([level_db(wave) for wave in waves], np.float32)
+    sketch = np.array([wave @ signs for wave in waves], np.float32)
+    return pcm.astype("<i2").tobytes(), levels.tobytes(), sketch.tobytes()
 
 
-def _dry(clip: Clip, rate: int, samples: int) -> Wave:
-    """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
-    facts = clip.path.stat() if clip.path.is_file() else None
-    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
-    found = _kept.get(key)
-    if found is None:
-        found = fit(read_clip(clip, rate), samples)
-        if (len(_kept) + 1) * found.nbytes <= KEPT_BYTES:
-            _kept[key] = found
-    return found
+@lru_cache(maxsize=8)
+def _bank(room: Room, rate: int, cache: str) -> Bank:
+    return cached_bank(room, rate, Cache(Path(cache)))
 
 
 @lru_cache(maxsize=4)

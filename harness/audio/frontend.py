@@ -6,6 +6,7 @@ The arithmetic is kaldi-native-fbank's (Apache-2.0, wheels for x86_64 and aarch6
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.agent.frontend import compute, computer
+from harness.agent.frontend import compute, computer, normal, numbers
 from harness.audio import pool
 from harness.audio.micro import FIXED, MicroEar
 from harness.errors import CandidateError, Unsupported
@@ -121,18 +122,31 @@ class FrontEnd(BaseModel):
 
     def batch(self, audio: Audio) -> Features:
         """Features of many windows: ``(n, samples)`` to ``(n, frames, bins)``."""
-        asked, kind = self.model_dump(), audio.dtype.str
+        found = np.zeros((len(audio), self.frames, self.bins), np.float32)
+        for number, part in enumerate(self.parts(audio)):
+            found[number * pool.SIZE :][: pool.SIZE] = part
+        return found
+
+    def parts(self, audio: Audio) -> Iterator[Features]:
+        """As :meth:`batch`, some windows at a time: more may be asked for than memory holds."""
+        asked = self.model_dump()
         if self.kind != "micro":
             self._computer()  # raises here what no part could compute
-        parts = (
-            (asked, kind, audio.shape[1], np.ascontiguousarray(audio[first : first + pool.SIZE]).tobytes())
-            for first in range(0, len(audio), pool.SIZE)
-        )
-        found = np.zeros((len(audio), self.frames, self.bins), np.float32)
-        for number, part in enumerate(pool.over(features_part, parts, len(audio))):
-            own = found[number * pool.SIZE :][: pool.SIZE]
-            own[:] = np.frombuffer(part, np.float32).reshape(own.shape)
-        return found
+        for part in pool.over(features_part, ((asked, rows) for rows in pool.rows(audio)), len(audio)):
+            yield np.frombuffer(part, np.float32).reshape(-1, self.frames, self.bins)
+
+    def together(self, audio: Audio) -> Features:
+        """As :meth:`batch`, here and at once: windows are laid end to end, and frames across two of them left out."""
+        shift = self._samples_in(self.frame_shift_ms)
+        if self.kind == "micro" or audio.shape[1] != self.samples:
+            return np.stack([self.features(wave) for wave in audio]).astype(np.float32)
+        steps = -(-self.samples // shift)
+        ear, silence = self._computer(), np.zeros(steps * shift - self.samples, audio.dtype)
+        for wave in audio:
+            ear.accept_waveform(self.sample_rate, numbers(np.concatenate((wave, silence))))
+        own = (window * steps + frame for window in range(len(audio)) for frame in range(self.frames))
+        frames = np.stack([ear.get_frame(index) for index in own])
+        return normal(self, frames).reshape(-1, self.frames, self.bins)
 
     def _computer(self) -> Any:
         try:
@@ -145,9 +159,7 @@ class FrontEnd(BaseModel):
             ) from error
 
 
-def features_part(request: tuple[dict[str, Any], str, int, bytes]) -> bytes:
-    """Features of some windows ``(n, samples)`` of one dtype: builtin values, for whatever process does it."""
-    asked, kind, samples, content = request
-    front = FrontEnd(**asked)
-    windows = np.frombuffer(content, np.dtype(kind)).reshape(-1, samples)
-    return np.stack([front.features(wave) for wave in windows]).astype(np.float32).tobytes()
+def features_part(request: tuple[dict[str, Any], pool.Rows]) -> bytes:
+    """Features of some windows ``(n, samples)``: builtin values, for whatever process does it."""
+    asked, rows = request
+    return FrontEnd(**asked).together(pool.taken(rows)).tobytes()

@@ -6,6 +6,7 @@ values: nothing is unpickled. Where a helper fails, the part is done here, and f
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 from collections import deque
@@ -15,11 +16,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Rows = tuple[str, tuple[int, ...], bytes | tuple[str, int]]  # dtype, shape, and content, or file and first byte
 Part = Callable[[Any], Any]  # builtin values in and out
 
 ENOUGH = 1000  # clips: of fewer, starting the helpers takes longer than they save
 SIZE = 50  # clips of one part
 AHEAD = 2  # parts that wait for each helper
+ALONE = {  # one thread each, and memory that was freed is used again: giving it back costs more than the work on it
+    "OMP_NUM_THREADS": 1,
+    "OPENBLAS_NUM_THREADS": 1,
+    "MALLOC_MMAP_THRESHOLD_": 64 << 20,
+    "MALLOC_TRIM_THRESHOLD_": 64 << 20,
+}
 
 HELPER = """
 import importlib, sys
@@ -51,6 +63,25 @@ def over(part: Part, requests: Iterable[Any], clips: int) -> Iterator[Any]:
         yield _answer(part, *waiting.popleft())
 
 
+def rows(array: Array) -> Iterator[Rows]:
+    """Requests for SIZE rows each. Those of a file that is mapped whole are read by whoever does them."""
+    mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.flags.c_contiguous
+    for first in range(0, len(array), SIZE):
+        some = array[first : first + SIZE]
+        if isinstance(array, np.memmap) and mapped:
+            yield array.dtype.str, some.shape, (str(array.filename), array.offset + first * array.strides[0])
+        else:
+            yield array.dtype.str, some.shape, np.ascontiguousarray(some).tobytes()
+
+
+def taken(request: Rows) -> Array:
+    """The rows that were asked for, ``(at most SIZE, ...)``."""
+    kind, shape, source = request
+    if isinstance(source, bytes):
+        return np.frombuffer(source, kind).reshape(shape)
+    return np.fromfile(source[0], kind, int(np.prod(shape)), offset=source[1]).reshape(shape)
+
+
 def processors() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -71,9 +102,10 @@ def _helpers(process: int) -> tuple[Any, ...]:
 
     group = execnet.Group()
     channels = []
+    alone = "".join(f"//env:{name}={value}" for name, value in ALONE.items())
     for _ in range(processors()):
         # -P: the folder of whoever runs this is no place to import from.
-        channel = group.makegateway(f"popen//python={sys.executable} -P").remote_exec(HELPER)
+        channel = group.makegateway(f"popen//python={sys.executable} -P{alone}").remote_exec(HELPER)
         channel.send(str(Path(__file__).parents[2]))
         channels.append(channel)
     return tuple(channels)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.audio.conditions import Pcm
-from harness.audio.effects import babble, level_db, pink, seeded
+from harness.audio.effects import Draw, babble, level_db, pink
 from harness.audio.frontend import Features, FrontEnd
 from harness.errors import CandidateError
 
@@ -31,8 +31,8 @@ def probe(frontend: FrontEnd) -> Pcm:
     samples = round(max(LEAST_S, frontend.window_s) * rate)
     time = np.arange(samples) / rate
     sweep = np.sin(2 * np.pi * (frontend.low_hz + (frontend.high_hz - frontend.low_hz) / 2 * time / time[-1]) * time)
-    with seeded(1):
-        noises = [make(samples, rate) for make in (pink, babble) for _ in LEVELS_DBFS]
+    chance = Draw(1)
+    noises = [noise(samples, rate, chance) for noise in (pink, babble) for _ in LEVELS_DBFS]
     waves = [
         noise * 10 ** ((level - level_db(noise)) / 20) for noise, level in zip(noises, LEVELS_DBFS * 2, strict=True)
     ]

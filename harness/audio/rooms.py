@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.audio import pool, simulated
 from harness.cache import Cache, digest
 from harness.errors import CorpusError
 
@@ -63,18 +65,36 @@ class Bank:
 
 
 @lru_cache(maxsize=16)
-def make_bank(room: Room, sample_rate: int) -> Bank:
-    """Simulate every position of a room, air absorption included. Repeats for the same room and versions."""
-    positions = _positions(room)
-    responses = [_response(room, sample_rate, talker, device) for talker, device in positions]
-    return _bank(responses, sample_rate)
+def make_bank(room: Room, sample_rate: int, clips: int = 0) -> Bank:
+    """Simulate every position of a room, air absorption included. Repeats for the same room and versions.
+
+    ``clips`` are those it is made for: of enough, positions are simulated beside each other.
+    """
+    parts = [(asdict(room), sample_rate, place) for place in range(room.positions)]
+    told = list(pool.over(response_part, parts, clips))
+    responses = [np.frombuffer(response, np.float32) for response, _ in told]
+    return Bank(_padded(responses), tuple(seconds for _, seconds in told), sample_rate)
 
 
-def cached_bank(room: Room, sample_rate: int, cache: Cache) -> Bank:
-    """The bank of a room, simulated once per cache."""
+def response_part(request: tuple[dict[str, Any], int, int]) -> tuple[bytes, float]:
+    """The float32 response and the RT60 of one position: builtin values, for whatever process does it."""
+    asked, sample_rate, place = request
+    room = Room(**asked)
+    talker, device = _positions(room)[place]
+    response = _response(room, sample_rate, talker, device)
+    return response.tobytes(), rt60(response, sample_rate)
+
+
+def cached_bank(room: Room, sample_rate: int, cache: Cache, clips: int = 0) -> Bank:
+    """The bank of a room: the house's own as it came, another simulated once per cache.
+
+    ``clips`` as :func:`make_bank` takes them.
+    """
+    if (found := simulated.find(asdict(room), sample_rate)) is not None:
+        return Bank(*found, sample_rate)
 
     def make(folder: Path) -> None:
-        bank = make_bank(room, sample_rate)
+        bank = make_bank(room, sample_rate, clips)
         np.save(folder / "responses.npy", bank.responses, allow_pickle=False)
         (folder / "bank.json").write_text(json.dumps({"rt60_s": bank.rt60_s, "room": asdict(room)}))
 
@@ -94,7 +114,7 @@ def measured_bank(folder: Path, sample_rate: int) -> Bank:
         raise CorpusError(f"{folder} holds no impulse responses (*.wav); name a folder that does.")
     clips = [Clip(path.stem, path, "", "", "", "test", resample=True) for path in files]
     responses = [_from_direct(read_clip(clip, sample_rate), sample_rate) for clip in clips]
-    return _bank(responses, sample_rate)
+    return Bank(_padded(responses), tuple(rt60(response, sample_rate) for response in responses), sample_rate)
 
 
 def rt60(response: npt.NDArray[np.float32], sample_rate: int) -> float:
@@ -104,10 +124,9 @@ def rt60(response: npt.NDArray[np.float32], sample_rate: int) -> float:
     return round(float(measure_rt60(response, sample_rate, decay_db=DECAY_DB)), 4)
 
 
-def _bank(responses: list[npt.NDArray[np.float32]], sample_rate: int) -> Bank:
+def _padded(responses: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     taps = max(len(response) for response in responses)
-    padded = np.stack([np.pad(response, (0, taps - len(response))) for response in responses])
-    return Bank(padded, tuple(rt60(response, sample_rate) for response in responses), sample_rate)
+    return np.stack([np.pad(response, (0, taps - len(response))) for response in responses])
 
 
 def _positions(room: Room) -> list[tuple[Point, Point]]:

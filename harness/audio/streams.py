@@ -140,7 +140,7 @@ class Stream:
         for laid in scene.laid:
             at, spoken = _spoken(laid, self.sample_rate)
             dry[at : at + len(spoken)] += spoken
-        wet = reverberate(dry, self._response(scene)) if scene.ambience.room and scene.laid else dry
+        wet = reverberate(dry[None], self._response(scene))[0] if scene.ambience.room and scene.laid else dry
         noise = bed(scene.ambience.bed, samples, self.sample_rate, scene.seed)
         level = np.float32(10 ** ((SPEECH_DBFS - scene.ambience.snr_db) / 20))
         mixed = turned_down(wet + noise * level * _fade(samples, self.sample_rate))

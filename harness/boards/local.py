@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 
 from harness.agent.runtimes import SUFFIXES
+from harness.audio import pool
 from harness.audio.frontend import Audio, FrontEnd
 from harness.boards import own, rss
 from harness.boards.runtimes import open_model, open_step
+from harness.cache import let_go
 from harness.errors import NotMeasured, ToolchainError
 from harness.targets.base import Artifact, Board, Evidence, Features, Infer, Logits, Progress, Scores
 from harness.targets.told import OwnTime
@@ -29,13 +34,15 @@ class LocalBoard(Board):
         Raises ToolchainError where a feature is not finite, or the artifact does not load or run.
         """
         require_finite(artifact, features)
-        infer = open_model(artifact.file)
-        outputs = []
-        for i, window in enumerate(features, start=1):
-            outputs.append(infer(window))
-            if i % EVERY == 0:
-                say(f"{artifact.candidate} {artifact.recipe.id}: {i} of {len(features)} windows run")
-        return np.stack(outputs).astype(np.float32) if outputs else np.zeros((0, 0), np.float32)
+        file = str(artifact.file)
+        open_model(artifact.file)  # raises here what no part could open
+        outputs, done = [np.zeros((0, 0), np.float32)][: not len(features)], 0
+        for size, part in pool.over(logits_part, ((file, rows) for rows in pool.rows(features)), len(features)):
+            outputs.append(np.frombuffer(part, np.float32).reshape(size, -1))
+            done += size
+            if done % EVERY < size:
+                say(f"{artifact.candidate} {artifact.recipe.id}: {done} of {len(features)} windows run")
+        return np.concatenate(outputs)
 
     def features(self, frontend: FrontEnd, audio: Audio) -> Features:
         return frontend.batch(audio)
@@ -80,11 +87,29 @@ class InPlace(LocalBoard):
     rss = Board.rss
 
 
+def logits_part(request: tuple[str, pool.Rows]) -> tuple[int, bytes]:
+    """How many windows, and their float32 logits: builtin values, for whatever process does it."""
+    file, rows = request
+    infer = _opened(file, Path(file).stat().st_mtime_ns, get_ident())
+    windows = pool.taken(rows)
+    return len(windows), np.stack([infer(window) for window in windows]).astype(np.float32).tobytes()
+
+
+@lru_cache(maxsize=2)
+def _opened(file: str, changed: int, thread: int) -> Infer:
+    """Opened anew for another file of the same name, and for another thread: an opened model has its own buffers."""
+    del changed, thread
+    return open_model(Path(file))
+
+
 def require_finite(artifact: Artifact, features: Features) -> None:
     """Raise ToolchainError where a feature is NaN or infinite: a quantized model would hide it."""
     axes = tuple(range(1, features.ndim))
-    parts = (features[first : first + EVERY] for first in range(0, len(features), EVERY))
-    bad = np.flatnonzero(~np.concatenate([np.isfinite(part).all(axis=axes) for part in parts] or [np.ones(0, bool)]))
+    found = []
+    for first in range(0, len(features), EVERY):
+        found.append(np.isfinite(features[first : first + EVERY]).all(axis=axes))
+        let_go(features)
+    bad = np.flatnonzero(~np.concatenate(found or [np.ones(0, bool)]))
     if len(bad):
         raise ToolchainError(
             f"{artifact.candidate} on {artifact.recipe.id}: {len(bad)} of {len(features)} feature windows hold "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.agent.runtimes import session_options
+from harness.agent.ort import session_options
 from harness.errors import CandidateError
 from harness.targets.base import Features, Scores
 

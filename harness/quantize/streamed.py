@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.agent.runtimes import session_options
+from harness.agent.ort import session_options
 from harness.onnxfile import Onnx, as_inputs
 
 Array = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from harness.agent.runtimes import session_options
+from harness.agent.ort import session_options
 from harness.errors import ToolchainError
 from harness.targets.base import Evidence, Node, Placement, Sizes
 from harness.targets.liveness import peak_live

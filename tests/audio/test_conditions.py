@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from harness.audio import conditions, effects, rooms
+from harness.audio import conditions, effects, rendering, rooms
 from harness.audio.conditions import (
     CONDITIONS,
     Condition,
@@ -253,7 +253,7 @@ def test_compare_tells_other_noise_of_the_same_level(
     corpus: Corpus, room_cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     renditions = rendition(corpus, room_cache)
-    monkeypatch.setattr(conditions, "crc32", lambda data: len(data))
+    monkeypatch.setattr(rendering, "crc32", lambda data: len(data))
     reseeded = rendition(corpus, Cache(tmp_path / "other"))
     assert reseeded.levels_db == pytest.approx(renditions.levels_db, abs=0.5)
     assert compare(fingerprint(renditions), reseeded).startswith("drifted: 12 of 12")

@@ -55,6 +55,21 @@ def test_features_repeat_and_batch_is_each_alone() -> None:
     assert front.batch(waves[:0]).shape == (0, front.frames, front.bins)
 
 
+@settings(max_examples=40, deadline=None)
+@given(configs, st.sampled_from([np.int16, np.float32]))
+def test_windows_laid_end_to_end_are_each_alone(config: dict[str, object], kind: type) -> None:
+    front = FrontEnd.model_validate(config)
+    waves = np.stack([np.resize(tone(seed), front.samples) for seed in range(3)])
+    audio = waves if kind is np.int16 else (waves / np.float32(32768)).astype(np.float32)
+    assert np.array_equal(front.together(audio), np.stack([front.features(wave) for wave in audio]))
+
+
+def test_windows_of_another_length_are_taken_one_by_one() -> None:
+    front = FrontEnd()
+    waves = np.stack([np.resize(tone(seed), 16010) for seed in range(2)])
+    assert np.array_equal(front.together(waves), np.stack([front.features(wave) for wave in waves]))
+
+
 def test_another_mel_count_is_another_shape() -> None:
     assert FrontEnd(mel_bins=40).bins == 40
     assert FrontEnd(mel_bins=32).features(np.zeros(16000, np.int16)).shape == (49, 32)

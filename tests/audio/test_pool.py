@@ -50,6 +50,19 @@ def test_an_error_is_the_one_it_is_here() -> None:
         list(pool.over(refused, [3], 1))
 
 
+@pytest.mark.parametrize("rows", [0, 1, 49, 50, 120])
+def test_rows_are_taken_as_they_were_sent(rows: int, tmp_path: Path) -> None:
+    whole = np.random.default_rng(0).integers(-9, 9, (rows, 3, 2)).astype(np.int16)
+    np.save(tmp_path / "whole.npy", whole)
+    mapped = np.load(tmp_path / "whole.npy", mmap_mode="r") if rows else whole
+    for array in (whole, mapped, mapped[::-1], mapped[1:], whole[:, ::-1]):
+        parts = [pool.taken(request) for request in pool.rows(array)]
+        assert all(len(part) <= pool.SIZE for part in parts)
+        assert np.array_equal(np.concatenate([np.zeros((0, 3, 2), np.int16), *parts]), array)
+    sent = [request[2] for request in pool.rows(mapped)]
+    assert not any(isinstance(content, bytes) for content in sent), "what lies in a file goes by its name"
+
+
 @pytest.mark.parametrize("name", ["clean", "noise-20db", "device"])
 def test_renderings_and_features_are_the_same_to_the_bit(
     house: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

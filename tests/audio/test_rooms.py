@@ -4,13 +4,25 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pyroomacoustics.parameters import constants
 
-from harness.audio.rooms import MARGIN_M, ROOMS, Room, _positions, cached_bank, make_bank, measured_bank, rt60
+from harness.audio import simulated
+from harness.audio.rooms import (
+    MARGIN_M,
+    ROOMS,
+    Room,
+    _positions,
+    cached_bank,
+    make_bank,
+    measured_bank,
+    response_part,
+    rt60,
+)
 from harness.cache import Cache
 from harness.errors import CorpusError
 
@@ -69,6 +81,25 @@ def test_cache_keeps_the_bank_and_tells_rooms_apart(tmp_path: Path) -> None:
     assert np.array_equal(first.responses, again.responses)
     cached_bank(Room("closet", CLOSET.size_m, 0.15, (0.5, 1.0), positions=2, seed=2), 8000, cache)
     assert [entry.hit for entry in cache.used] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_the_rooms_that_came_are_what_is_simulated(name: str) -> None:
+    """One position of each: the first bits of rounding apart, on whatever processor."""
+    room = ROOMS[name]
+    came = simulated.find(asdict(room), 16000)
+    assert came is not None
+    assert came[0].shape[0] == len(came[1]) == room.positions
+    response, seconds = response_part((asdict(room), 16000, 2))
+    fresh = np.frombuffer(response, np.float32)
+    kept = came[0][2][: len(fresh)]
+    assert np.square(fresh - kept).sum() < 1e-8 * np.square(kept).sum()
+    assert seconds == pytest.approx(came[1][2], rel=1e-3)
+
+
+def test_another_room_of_the_same_name_did_not_come() -> None:
+    assert simulated.find(asdict(replace(ROOMS["small"], seed=2)), 16000) is None
+    assert simulated.find(asdict(ROOMS["small"]), 8000) is None
 
 
 def test_rt60_of_an_exact_decay() -> None:

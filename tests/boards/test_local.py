@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.audio import pool
 from harness.boards.local import LocalBoard
 from harness.boards.runtimes import open_model
 from harness.errors import NotMeasured, ToolchainError
@@ -21,6 +22,20 @@ def test_outputs_come_in_order_as_float_logits(name: str, models: dict[str, Path
     assert logits.dtype == np.float32
     np.testing.assert_array_equal(board.run(made, features[::-1], print), logits[::-1])
     np.testing.assert_array_equal(board.open(made)(features[7]), logits[7])
+
+
+@pytest.mark.parametrize("name", ["float.onnx", "int8.tflite"])
+def test_helpers_give_the_same_logits(
+    name: str, models: dict[str, Path], features: Features, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone = LocalBoard().run(artifact(models[name]), features, print)
+    np.save(tmp_path / "features.npy", features)
+    monkeypatch.setattr(pool, "ENOUGH", 1)
+    monkeypatch.setattr(pool, "SIZE", 3)
+    monkeypatch.setattr(pool, "processors", lambda: 2)
+    pool._helpers.cache_clear()
+    for windows in (features, np.load(tmp_path / "features.npy", mmap_mode="r")):
+        np.testing.assert_array_equal(LocalBoard().run(artifact(models[name]), windows, print), alone)
 
 
 def test_int8_outputs_are_dequantized(models: dict[str, Path], features: Features) -> None:

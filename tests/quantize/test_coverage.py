@@ -42,6 +42,16 @@ def judged(level: float = -30.0) -> tuple[list[Clip], dict[str, Any], dict[str, 
     return own, {"clean": features, "device": features}, dict.fromkeys(("clean", "device"), np.full(len(own), level))
 
 
+def test_of_many_windows_some_are_looked_at_and_all_are_counted() -> None:
+    own = clips(400, "test")
+    features = RANDOM.uniform(-1, 1, (len(own), 10, 8)).astype(np.float32)
+    features[1::2] *= 9  # between those that are looked at: every sixth of 1600
+    found = cover(calibration(1.01), own, {"clean": features}, {"clean": np.full(len(own), -30.0)})
+    assert found.test_range[1] <= 1
+    assert found.conditions == {"clean": (160, 1600)}
+    assert not found.doubts
+
+
 def test_a_fitting_calibration_raises_no_doubt() -> None:
     found = cover(calibration(1.01), *judged())
     assert found.doubts == ()
