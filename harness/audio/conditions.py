@@ -120,10 +120,8 @@ def render_into(folder: Path, corpus: Corpus, condition: Condition, samples: int
     if room is not None:
         cached_bank(room, rate, cache, count)  # simulated once, here: parts find it
     asked = (asdict(condition), asdict(room) if room else None, str(cache.root), samples, rate)
-    parts = (
-        (asked, [(clip.id, str(clip.path), clip.resample) for clip in corpus.clips[first : first + pool.SIZE]])
-        for first in range(0, count, pool.SIZE)
-    )
+    sounds = [(clip.id, str(clip.path), clip.resample, clip.mixed) for clip in corpus.clips]
+    parts = ((asked, sounds[first : first + pool.SIZE]) for first in range(0, count, pool.SIZE))
     write_parts(folder, corpus, condition, samples, pool.over(rendered_part, parts, count), say)
 
 
@@ -183,16 +181,19 @@ def write_parts(
 Asked = tuple[dict[str, Any], dict[str, Any] | None, str, int, int]  # condition, its room, cache, samples, rate
 
 
-def rendered_part(request: tuple[Asked, list[tuple[str, str, bool]]]) -> Rendered:
-    """Some clips, ``(id, path, resample)`` each, under one condition: builtin values, for whatever process does it."""
+Sound = tuple[str, str, bool, bool]  # of a clip: id, path, resample, mixed
+
+
+def rendered_part(request: tuple[Asked, list[Sound]]) -> Rendered:
+    """Some clips under one condition: builtin values, for whatever process does it."""
     (params, room, cache, samples, rate), clips = request
     condition, signs = Condition(**params), _signs(samples)
     bank = _bank(Room(**room), rate, cache) if room else None
     dry = [
-        dry_audio(Clip(clip_id, Path(path), "", "", "", "test", resample=resample), rate, samples)
-        for clip_id, path, resample in clips
+        dry_audio(Clip(clip_id, Path(path), "", "", "", "test", None, resample, mixed), rate, samples)
+        for clip_id, path, resample, mixed in clips
     ]
-    pcm = rendered(np.stack(dry), [clip_id for clip_id, _, _ in clips], condition, rate, bank)
+    pcm = rendered(np.stack(dry), [clip_id for clip_id, *_ in clips], condition, rate, bank)
     waves = [from_pcm(wave) for wave in pcm]
     levels = np.array([level_db(wave) for wave in waves], np.float32)
     sketch = np.array([wave @ signs for wave in waves], np.float32)

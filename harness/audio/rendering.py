@@ -83,7 +83,7 @@ def _in_room(audio: Wave, responses: Sequence[int | None], bank: Bank) -> Wave:
 def dry_audio(clip: Clip, rate: int, samples: int) -> Wave:
     """A clip fitted to a window, decoded once for all conditions, as far as there is room to keep it."""
     facts = clip.path.stat() if clip.path.is_file() else None
-    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, rate, samples)
+    key = (clip.path, facts and (facts.st_mtime_ns, facts.st_size), clip.resample, clip.mixed, rate, samples)
     kept = _kept.get(key)
     if kept is not None:
         return from_pcm(kept) if kept.dtype == np.int16 else np.asarray(kept, np.float32)

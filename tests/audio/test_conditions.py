@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -212,6 +213,16 @@ def test_renditions_are_what_render_gives(corpus: Corpus, room_cache: Cache) -> 
     assert renditions.digest == hashlib.sha256(renditions.audio.tobytes()).hexdigest()
     assert renditions.levels_db == pytest.approx([level(row / 32768) for row in renditions.audio], abs=1e-3)
     assert said == ["tones: noise-20db, 0 of 12 clips"]
+
+
+def test_a_recording_of_two_channels_is_rendered_as_their_mean(
+    corpus: Corpus, tmp_path: Path, room_cache: Cache
+) -> None:
+    left = fit(read_clip(corpus.clips[0], RATE), RATE)
+    soundfile.write(tmp_path / "two.wav", np.stack([left, np.zeros_like(left)], axis=1), RATE, subtype="FLOAT")
+    two = replace(corpus.clips[0], path=tmp_path / "two.wav", mixed=True)
+    renditions = render_corpus(replace(corpus, clips=(two,)), CONDITIONS["clean"], RATE, room_cache, print)
+    assert renditions.levels_db == pytest.approx([level(left / 2)], abs=0.01)
 
 
 def test_renditions_are_made_once_and_keep_the_order_of_clips(corpus: Corpus, room_cache: Cache) -> None:
