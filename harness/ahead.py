@@ -44,7 +44,7 @@ class Asked:
 def ahead(run: Run, asked: Sequence[Asked]) -> None:
     """Do all that is asked for and needs no board: builds go on elsewhere while clips are rendered.
 
-    What is seeded for a whole process, or spread over helpers of this one, is done by this thread alone.
+    What is spread over helpers of this process is done by this thread alone.
     """
     asked = [each for each in asked if _done(partial(run.ready, each.candidate))]
     for candidate, recipe in _recipes(asked):

@@ -16,6 +16,7 @@ from harness.budgets import Margins
 from harness.candidate import Candidate, CommandHead
 from harness.errors import CandidateError, CorpusError, Unsupported, nearest
 from harness.onnxfile import inspect
+from harness.recipe import Recipe
 from harness.score import slices
 from harness.score.ctc import Decoder, decoder
 
@@ -69,7 +70,7 @@ def check_slices(run: Run, candidate: Candidate) -> None:
             if not limits.slices:
                 continue
             known = [*margins, *cells] if isinstance(limits, Margins) else margins
-            known = _of_words(run, candidate) if name == "wakeword.frr" else known
+            known = _of_words(run, candidate, recipe) if name == "wakeword.frr" else known
             for slice_id in limits.slices:
                 if known and slice_id not in known:
                     raise CandidateError(
@@ -79,11 +80,12 @@ def check_slices(run: Run, candidate: Candidate) -> None:
                     )
 
 
-def _of_words(run: Run, candidate: Candidate) -> list[str]:
-    """Slices of the words in the candidate's streams; none where a corpus of them is not here to tell."""
+def _of_words(run: Run, candidate: Candidate, recipe: Recipe) -> list[str]:
+    """Slices of the words in the streams that the build hears; none where a corpus of them is not here to tell."""
     accents: dict[str, str] = {}
     groups = run.corpus(candidate).groups
-    for name in {name for stream in candidate.streams for name in stream.corpora}:
+    heard = (stream for stream in candidate.streams if stream.heard_by(recipe.target))
+    for name in {name for stream in heard for name in stream.corpora}:
         try:
             spoken = load_corpus(name, candidate.house, run.data).split("test")
         except Unsupported:

@@ -167,9 +167,10 @@ def trace(run: Run, candidate: Candidate, recipe: Recipe, wanted: Stream) -> Tra
 
 def traced(candidate: Candidate, stream: streams.Stream, scores: Scores, name: str) -> Trace:
     """Scores of a stream, averaged as the candidate asks, with what was to be heard."""
-    front, said = candidate.frontend, averaged(scores, head(candidate).average)
+    front, steps = candidate.frontend, head(candidate).average
     first_s = front.step_s + front.overlap / front.sample_rate
-    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, name)
+    said = averaged(scores, steps)
+    return Trace(said, front.step_s, stream.seconds, stream.truth, stream.word, stream.real, first_s, name, steps)
 
 
 def averaged(said: Scores, steps: int) -> Scores:

@@ -31,7 +31,7 @@ PARITY_CLIPS = 200
 def features(run: Run, candidate: Candidate, condition: str) -> Features:
     renditions = run.renditions(candidate, condition)
     front = candidate.frontend
-    key = digest(renditions.digest, front.model_dump(), version("kaldi-native-fbank"))
+    key = digest(renditions.digest, front.model_dump(), front.made_by)
 
     def make(folder: Path) -> None:
         run.say(f"features of {candidate.name}, {condition}")

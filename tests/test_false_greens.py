@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from harness.audio.frontend import FrontEnd
 from harness.audio.truth import Truth
 from harness.budgets import Budgets
 from harness.cache import Cache
@@ -143,6 +146,24 @@ def test_a_limit_on_a_slice_that_nothing_is_judged_on_is_refused(
     ready()
 
 
+def test_a_limit_on_an_accent_that_only_another_target_hears_is_refused(house: Path, tmp_path: Path) -> None:
+    shutil.copytree(house / "corpora/tones", house / "corpora/talk")
+    edit(house / "corpora/talk/corpus.toml", "tones", "talk")
+    edit(house / "corpora/talk/manifest.tsv", "\ts1\ten\t", "\ts1\tsv\t")
+    toml = house / "models/ear/model.toml"
+    one = '[[stream]]\nname = "{0}"\ncorpora = ["{1}"]\nhours = 0.01\nwords = 1\ntargets = ["{2}"]\n'
+    text = toml.read_text()
+    first, last = text.index("[[stream]]"), text.index("[[recipe]]")
+    both = one.format("quiet", "tones", "rk3588") + one.format("talk", "talk", "host")
+    for target, refused in (("host", False), ("rk3588", True)):
+        limit = f'[budgets.for.{target}]\nwakeword.frr.slices = {{ "accent=sv" = 5.0 }}\n'
+        toml.write_text(f"{text[:first]}{both}{text[last:]}\n{limit}")
+        run = Run(folder=tmp_path / "r", cache=Cache(tmp_path / "cache"), toolchains=False)
+        ear = {each.name: each for each in find_candidates([house])}["ear"]
+        with pytest.raises(CandidateError, match="'accent=sv', on which rk3588/fp16") if refused else nullcontext():
+            run.ready(ear)
+
+
 @pytest.mark.parametrize("line", ["frr = { overall = 5.0 }", "delay_ms = { p50 = 300.0 }"])
 def test_a_stream_without_words_can_keep_no_limit_of_misses_or_delays(house: Path, line: str) -> None:
     toml = house / "models/ear/model.toml"
@@ -151,3 +172,16 @@ def test_a_stream_without_words_can_keep_no_limit_of_misses_or_delays(house: Pat
     edit(toml, "[[stream]]", f"[budgets.wakeword]\n{line}\n[[stream]]")
     with pytest.raises(CandidateError, match=r"the stream quiet has words = 0, so that host/fp32, which hears it"):
         find_candidates([house])
+
+
+def test_features_of_another_version_of_their_maker_are_made_anew(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = {each.name: each for each in find_candidates([house])}["hand"]
+    hits = []
+    for made_by in ("pymicro-features 1", "pymicro-features 2"):
+        monkeypatch.setattr(FrontEnd, "made_by", property(lambda _, name=made_by: name))
+        run = Run(folder=tmp_path / "r", cache=Cache(tmp_path / "cache"), toolchains=False)
+        run.features(hand, "clean")
+        hits += [entry.hit for entry in run.cache.used if entry.kind == "features"]
+    assert hits == [False, False]

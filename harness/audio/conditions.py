@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.audio import pool
+from harness.audio import pool, simulated
 from harness.audio.clip import Clip, Wave
 from harness.audio.corpus import Corpus
 from harness.audio.effects import level_db
@@ -55,8 +55,9 @@ class Condition:
 
     @property
     def digest(self) -> str:
-        """Changes with a parameter, our arithmetic, or the version of a library that renders."""
-        return digest(self.id, self.params, ARITHMETIC, {name: version(name) for name in MADE_WITH})
+        """Changes with a parameter, our arithmetic, a simulated room, or the version of a library that renders."""
+        rooms = simulated.files(self.room) if self.room else []
+        return digest(self.id, self.params, ARITHMETIC, {name: version(name) for name in MADE_WITH}, *rooms)
 
 
 CONDITIONS: dict[str, Condition] = {

@@ -12,7 +12,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Rows = tuple[str, tuple[int, ...], bytes | tuple[str, int]]  # dtype, shape, and content, or file and first byte
 Part = Callable[[Any], Any]  # builtin values in and out
+Helpers = tuple[Any, ...]  # a channel to each
 
 ENOUGH = 1000  # clips: of fewer, starting the helpers takes longer than they save
 SIZE = 50  # clips of one part
@@ -32,6 +32,8 @@ ALONE = {  # one thread each, and memory that was freed is used again: giving it
     "MALLOC_MMAP_THRESHOLD_": 64 << 20,
     "MALLOC_TRIM_THRESHOLD_": 64 << 20,
 }
+
+_idle: dict[int, list[Helpers]] = {}  # by process, as none are another's: those that owe no answer
 
 HELPER = """
 import importlib, sys
@@ -47,20 +49,30 @@ for module, name, request in channel:
 
 def over(part: Part, requests: Iterable[Any], clips: int) -> Iterator[Any]:
     """``part`` of every request, in order; by helpers where ``clips`` are enough and there are processors."""
-    helpers = _helpers(os.getpid()) if clips >= ENOUGH and processors() > 1 else ()
-    if not helpers:
+    if clips < ENOUGH or processors() < 2:
         yield from map(part, requests)
         return
+    idle = _idle.setdefault(os.getpid(), [])
+    try:
+        helpers = idle.pop()
+    except IndexError:
+        helpers = _started()
     waiting: deque[tuple[Any, Any]] = deque()
-    for number, request in enumerate(requests):
-        helper = helpers[number % len(helpers)]
-        with suppress(OSError):  # to one that was killed: its answer is missed below
-            helper.send((part.__module__, part.__name__, request))
-        waiting.append((helper, request))
-        if len(waiting) > AHEAD * len(helpers):
+    try:
+        for number, request in enumerate(requests):
+            helper = helpers[number % len(helpers)]
+            with suppress(OSError):  # to one that was killed: its answer is missed below
+                helper.send((part.__module__, part.__name__, request))
+            waiting.append((helper, request))
+            if len(waiting) > AHEAD * len(helpers):
+                yield _answer(part, *waiting.popleft())
+        while waiting:
             yield _answer(part, *waiting.popleft())
-    while waiting:
-        yield _answer(part, *waiting.popleft())
+    except BaseException:  # broken off: what these still answer would be taken for the answers of whoever asks next
+        for helper in helpers:
+            helper.gateway.exit()
+        raise
+    idle.append(helpers)
 
 
 def rows(array: Array) -> Iterator[Rows]:
@@ -95,9 +107,8 @@ def _answer(part: Part, helper: Any, request: Any) -> Any:
     return answer[0] if answer else part(request)
 
 
-@lru_cache(maxsize=1)
-def _helpers(process: int) -> tuple[Any, ...]:
-    """A channel to each helper, started once for a process; none of another's that this one was forked from."""
+def _started() -> Helpers:
+    """A channel to each helper."""
     import execnet
 
     group = execnet.Group()

@@ -63,8 +63,8 @@ def _require_workers(client: Client, address: str) -> None:
     for worker, threads in client.nthreads().items():
         if threads != 1:
             raise InfraError(
-                f"--scheduler {address}: the worker {worker} has {threads} threads, and renderings are seeded for a "
-                f"whole process: start as many workers of one thread instead: {command} --nworkers {threads}"
+                f"--scheduler {address}: the worker {worker} has {threads} threads, and a worker does one stage at a "
+                f"time: start as many workers of one thread instead: {command} --nworkers {threads}"
             )
     asked = {
         worker: client.submit(make, workers=[worker], key=f"voxgate-make-{uuid4().hex}", pure=False)

@@ -23,7 +23,8 @@ LIBRARIES = (
 def make() -> dict[str, str]:
     """Name to version of all of it, on this machine."""
     root = Path(str(harness.__file__)).parent
-    code = digest(*(part for path in sorted(root.rglob("*.py")) for part in (path.relative_to(root).as_posix(), path)))
+    files = sorted(path for kind in ("*.py", "*.safetensors") for path in root.rglob(kind))  # rooms are simulated once
+    code = digest(*(part for path in files for part in (path.relative_to(root).as_posix(), path)))
     python = platform.python_version_tuple()
     return {
         "voxgate": f"{harness.__version__} ({code[:12]})",

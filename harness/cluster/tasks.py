@@ -30,7 +30,7 @@ from harness.score.ctc import Decoder
 from harness.targets.base import Artifact, Board, Features, Logits, Scores
 from harness.targets.registry import registry
 
-# Renderings are seeded by generators that a process has one of: threads of one worker would mix them up.
+# One stage at a time: rooms are simulated with a number of threads that a process has one of.
 ONE = threading.Lock()
 
 

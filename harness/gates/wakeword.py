@@ -113,8 +113,9 @@ def trusted(build: Build, listening: Listening, point: Point) -> Row:
     hits = point.words - point.misses
     close = sum(crowded(each.fired_s, listening.refractory_s) for each in point.tallies)
     limit = float(int(MOST_REPEATED * hits))
-    lost, most_lost = deaf(point, listening), MOST_REPEATED * point.words
+    lost, most_lost = deaf(point, listening), max(1.0, MOST_REPEATED * point.words)  # one says nothing of a period
     outcome = Outcome.FAIL if close or point.repeats > limit or lost > most_lost else Outcome.PASS
+    value, limit = (lost, float(int(most_lost))) if lost > most_lost else (close + point.repeats, limit)
     text = (
         f"{close} detections within {listening.refractory_s:g} s of the one before, {point.repeats} repeats of "
         f"{hits} words heard on {listening.kind}{f', {lost} missed while deaf' if lost else ''}"
@@ -130,7 +131,7 @@ def trusted(build: Build, listening: Listening, point: Point) -> Row:
             "wrong here, not the model's scores: set refractory_s, or mend what detects"
         )
     return build.row(
-        "refractory", f"{listening.kind} overall", value=float(close + point.repeats + lost), unit="detections",
+        "refractory", f"{listening.kind} overall", value=float(value), unit="detections",
         limit=limit, low=None, high=None, n=hits, clusters=None, outcome=outcome, detail=text,
     )  # fmt: skip
 

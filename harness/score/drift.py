@@ -17,7 +17,7 @@ FEWEST_MINUTES = 30  # in fewer, drift is not ruled out
 MOST_DB = 160.0  # of an error that is none, or of scores that are not finite
 TINY = 1e-30
 MOST_SLIP_S = 5.0  # by which scores are looked for before and after their own step
-EXPLAINED = 0.1  # of the error, left over where the step of another time explains it
+EXPLAINED = 0.1  # of the error, and of what is said, left over where the step of another time explains it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Pair:
                 for late in range(-most, most + 1)
             }
             best = min(errors, key=lambda late: (errors[late], abs(late)))
-            if errors[best] < EXPLAINED * errors[0]:
+            # Where a build is silent, float's own peaks may lie beyond other steps: that explains nothing it says.
+            if errors[best] < EXPLAINED * min(errors[0], float(np.var(tested[own]))):
                 return minute, best
         return None
 

@@ -17,7 +17,10 @@ def insane(listening: Listening) -> list[str]:
     scores = np.concatenate([trace.scores for trace in listening.traces] or [np.zeros(0, np.float32)])
     broken = int((~np.isfinite(scores)).sum())
     found = [f"{broken} of {len(scores)} scores are not finite"] if broken else []
-    return found if broken or not len(scores) or np.ptp(scores) > 0 else [f"all {len(scores)} scores are constant"]
+    settled = [trace.scores[trace.average - 1 :] for trace in listening.traces]  # means of steps that were all heard
+    if broken or not any(map(len, settled)) or np.ptp(np.concatenate(settled)) > 0:
+        return found
+    return [f"all {len(scores)} scores are constant"]
 
 
 def crowded(fired_s: Seconds, refractory_s: float) -> int:

@@ -43,6 +43,7 @@ class Trace:
     real: bool
     first_s: float
     name: str = ""
+    average: int = 1  # steps whose mean each score is; before the first, nothing was said
 
     @property
     def words(self) -> list[Truth]:

@@ -52,3 +52,12 @@ def test_a_window_of_another_size_is_refused(shape: list[int | str], tmp_path: P
 def test_other_types_are_run_by_name(tmp_path: Path) -> None:
     infer = open_onnx(doubled(tmp_path / "model.onnx", [1, 4], TensorProto.DOUBLE))
     assert infer(np.arange(4.0)).tolist() == [0, 2, 4, 6]
+
+
+def test_a_graph_that_gives_another_shape_than_it_declares_is_run_by_name(tmp_path: Path) -> None:
+    feed, result = (helper.make_tensor_value_info(*each) for each in (("x", 1, [1, 4]), ("y", 1, [4])))
+    nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Reshape", ["h", "shape"], ["y"])]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 4])
+    graph = helper.make_graph(nodes, "flat", [feed], [result], [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    assert open_onnx(tmp_path / "m.onnx")(np.arange(4, dtype=np.float32)).tolist() == [0, 1, 2, 3]

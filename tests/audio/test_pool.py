@@ -24,7 +24,7 @@ def spread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers, however few the clips and processors; none that another test has killed."""
     monkeypatch.setattr(pool, "ENOUGH", 1)
     monkeypatch.setattr(pool, "processors", lambda: 2)
-    pool._helpers.cache_clear()
+    pool._idle.clear()
 
 
 @pytest.mark.usefixtures("spread")
@@ -50,6 +50,24 @@ def test_an_error_is_the_one_it_is_here() -> None:
         list(pool.over(refused, [3], 1))
 
 
+@pytest.mark.usefixtures("spread")
+def test_what_was_broken_off_is_no_answer_to_the_next() -> None:
+    begun = pool.over(process_of, range(20), 20)
+    assert next(begun)[0] == 0
+    begun.close()
+    assert [number for number, _ in pool.over(process_of, range(100, 120), 20)] == list(range(100, 120))
+    with pytest.raises(CorpusError, match="clip 0"):
+        list(pool.over(refused, range(20), 20))
+    assert [number for number, _ in pool.over(process_of, range(200, 220), 20)] == list(range(200, 220))
+
+
+@pytest.mark.usefixtures("spread")
+def test_two_that_ask_in_turns_have_their_own_answers() -> None:
+    one, other = (pool.over(process_of, range(first, first + 20), 20) for first in (0, 100))
+    pairs = list(zip(one, other, strict=True))
+    assert [(a[0], b[0]) for a, b in pairs] == [(number, number + 100) for number in range(20)]
+
+
 @pytest.mark.parametrize("rows", [0, 1, 49, 50, 120])
 def test_rows_are_taken_as_they_were_sent(rows: int, tmp_path: Path) -> None:
     whole = np.random.default_rng(0).integers(-9, 9, (rows, 3, 2)).astype(np.int16)
@@ -73,7 +91,7 @@ def test_renderings_and_features_are_the_same_to_the_bit(
     features = FrontEnd().batch(alone.audio)
     monkeypatch.setattr(pool, "ENOUGH", 1)
     monkeypatch.setattr(pool, "processors", lambda: 2)
-    pool._helpers.cache_clear()
+    pool._idle.clear()
     spread = render_corpus(corpus, CONDITIONS[name], RATE, Cache(tmp_path / "spread"), print)
     assert spread.digest == alone.digest
     assert np.array_equal(spread.levels_db, alone.levels_db)

@@ -12,6 +12,7 @@ import pytest
 from pyroomacoustics.parameters import constants
 
 from harness.audio import simulated
+from harness.audio.conditions import CONDITIONS
 from harness.audio.rooms import (
     MARGIN_M,
     ROOMS,
@@ -100,6 +101,15 @@ def test_the_rooms_that_came_are_what_is_simulated(name: str) -> None:
 def test_another_room_of_the_same_name_did_not_come() -> None:
     assert simulated.find(asdict(replace(ROOMS["small"], seed=2)), 16000) is None
     assert simulated.find(asdict(ROOMS["small"]), 8000) is None
+
+
+def test_renderings_in_other_responses_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: CONDITIONS[name].digest for name in ("clean", "room-small", "room-large")}
+    for path in simulated.HERE.glob("*.safetensors"):
+        content = path.read_bytes()
+        (tmp_path / path.name).write_bytes(content[:-4] + bytes(4) if path.name.startswith("small") else content)
+    monkeypatch.setattr(simulated, "HERE", tmp_path)
+    assert {name for name, was in before.items() if CONDITIONS[name].digest != was} == {"room-small"}
 
 
 def test_rt60_of_an_exact_decay() -> None:

@@ -33,7 +33,7 @@ def test_helpers_give_the_same_logits(
     monkeypatch.setattr(pool, "ENOUGH", 1)
     monkeypatch.setattr(pool, "SIZE", 3)
     monkeypatch.setattr(pool, "processors", lambda: 2)
-    pool._helpers.cache_clear()
+    pool._idle.clear()
     for windows in (features, np.load(tmp_path / "features.npy", mmap_mode="r")):
         np.testing.assert_array_equal(LocalBoard().run(artifact(models[name]), windows, print), alone)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
 
+import harness
 from harness.cluster import connect as connecting
 from harness.cluster.connect import connect
 from harness.cluster.make import make, refuse_other
@@ -71,3 +73,17 @@ def test_every_difference_is_named() -> None:
     assert "numpy 1.0, not " in str(told.value)
     assert "machine none, not " in str(told.value)
     refuse_other("w", make(), make() | {"pytest": "1"})
+
+
+def test_a_worker_with_rooms_simulated_otherwise_is_of_another_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for number in range(2):
+        (tmp_path / "__init__.py").write_text("")
+        (tmp_path / "small-16000.safetensors").write_bytes(bytes([number]))
+        monkeypatch.setattr(harness, "__file__", str(tmp_path / "__init__.py"))
+        make.cache_clear()
+        found.append(make()["voxgate"])
+    make.cache_clear()
+    assert found[0] != found[1]

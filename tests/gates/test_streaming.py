@@ -184,3 +184,10 @@ def test_frames_lost_or_heard_twice_are_named_and_no_matter_of_the_state(
     assert (row.outcome, row.value) == (Outcome.FAIL, abs(late))
     assert f"scores come {told} from minute 13 on" in row.detail
     assert "Neither model nor state is to blame" in row.detail
+
+
+def test_less_than_a_minute_tells_of_no_steps(build: MakeBuild) -> None:
+    said = np.random.default_rng(0).standard_normal(700).astype(np.float32)
+    row = gates.aligned(build(), Pair(said, np.roll(said, 20), STEP_S, "short"))
+    assert row.outcome is Outcome.INCONCLUSIVE
+    assert "less than the minute" in row.detail

@@ -13,6 +13,7 @@ from harness.report import det
 from harness.row import Row
 from harness.score.slices import Slice
 from harness.score.wakeword import Listening, Trace
+from harness.streaming import averaged
 from harness.verdict import Outcome
 from tests.gates.conftest import MakeBuild
 
@@ -132,6 +133,14 @@ def test_scores_that_are_not_finite_or_never_change_are_insane(build: MakeBuild)
     assert (still.outcome, still.detail) == (Outcome.FAIL, "all 540000 scores are constant")
 
 
+def test_a_mean_over_steps_before_the_first_is_no_change(build: MakeBuild) -> None:
+    trace = heard()
+    still = replace(trace, scores=averaged(np.full_like(trace.scores, 0.7), 5), average=5)
+    assert judged(build, still)["sanity synthetic overall"].outcome is Outcome.FAIL
+    moving = replace(trace, scores=averaged(trace.scores, 5), average=5)
+    assert judged(build, moving)["sanity synthetic overall"].outcome is Outcome.PASS
+
+
 def test_a_refractory_period_that_words_fall_into_is_red_and_named(build: MakeBuild) -> None:
     """Seeded fault: the device is deaf for a minute and a half; every word reaches the threshold."""
     rows = judged(build, heard(), refractory_s=90.0)
@@ -139,6 +148,27 @@ def test_a_refractory_period_that_words_fall_into_is_red_and_named(build: MakeBu
     row = rows["refractory synthetic overall"]
     assert row.outcome is Outcome.FAIL
     assert "75 missed while deaf: the refractory period is too long, 90 s" in row.detail
+
+
+def test_repeats_and_words_missed_while_deaf_are_held_to_their_limits_apart(build: MakeBuild) -> None:
+    trace = heard()
+    for word in trace.words[:7]:
+        _burst(trace.scores, word.end_s + 0.8)
+    for word in trace.words[7:14]:
+        first = round((word.start_s - 0.3) / STEP_S)
+        trace.scores[first : first + 80] = 0
+        trace.scores[[first, first + round(0.4 / STEP_S)]] = 1
+    row = judged(build, trace, refractory_s=0.5)["refractory synthetic overall"]
+    assert (row.outcome, row.value, row.limit) == (Outcome.PASS, 7.0, 7.0)
+    assert "7 repeats of 143 words heard on synthetic, 7 missed while deaf" in row.detail
+
+
+def test_one_false_accept_before_a_word_says_nothing_of_the_refractory_period(build: MakeBuild) -> None:
+    trace = heard(hours=0.5, words=15)
+    trace.scores[round((trace.words[3].start_s - 0.3) / STEP_S)] = 1
+    row = judged(build, trace, refractory_s=1.5)["refractory synthetic overall"]
+    assert row.outcome is Outcome.PASS
+    assert "1 missed while deaf" in row.detail
 
 
 def test_a_threshold_of_other_scores_is_named_with_one_that_keeps_both_limits(build: MakeBuild) -> None:

@@ -32,6 +32,11 @@ def find(room: dict[str, Any], sample_rate: int) -> tuple[Responses, tuple[float
         return file.get_tensor("responses"), tuple(json.loads(told["rt60_s"]))
 
 
+def files(name: str) -> list[Path]:
+    """What holds the responses of a room of this name, at whatever rate."""
+    return sorted(HERE.glob(f"{name}-*.safetensors"))
+
+
 def keep(room: dict[str, Any], sample_rate: int, responses: Responses, rt60_s: Sequence[float], made_with: str) -> None:
     from safetensors.numpy import save_file
 
