@@ -239,7 +239,16 @@ def test_a_job_that_fails_gives_its_place_back(here: Lab) -> None:
     nothing_is_left(here)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts are heard, also where a shell that has this run in the background has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @real
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_waiting_cancels_the_reservation(here: Lab) -> None:
     with lease(entry(here), home=here.folder) as held:
         threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
