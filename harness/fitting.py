@@ -12,7 +12,7 @@ from harness.audio.checks import require_audio
 from harness.audio.conditions import CONDITIONS
 from harness.audio.corpus import UNGROUPED, Corpus, load_corpus
 from harness.audio.grammar import Grammar
-from harness.budgets import Margins
+from harness.budgets import Margins, Since
 from harness.candidate import Candidate, CommandHead
 from harness.errors import CandidateError, CorpusError, Unsupported, nearest
 from harness.onnxfile import inspect
@@ -63,14 +63,9 @@ def check(run: Run, candidate: Candidate) -> None:
 
 def check_slices(run: Run, candidate: Candidate) -> None:
     """Raise CandidateError where a budget names a slice that nothing is judged on: its limit would bind nothing."""
-    margins = [part.id for part in run.margins(candidate)]
-    cells = [part.id for part in run.cells(candidate)]
     for recipe in candidate.recipes:
         for name, limits in candidate.budgets(recipe).sliced.items():
-            if not limits.slices:
-                continue
-            known = [*margins, *cells] if isinstance(limits, Margins) else margins
-            known = _of_words(run, candidate, recipe) if name == "wakeword.frr" else known
+            known = _judged_on(run, candidate, recipe, name, limits) if limits.slices else []
             for slice_id in limits.slices:
                 if known and slice_id not in known:
                     raise CandidateError(
@@ -78,6 +73,14 @@ def check_slices(run: Run, candidate: Candidate) -> None:
                         f"{nearest(slice_id, known)}; there are {', '.join(known[:MOST_NAMED])}"
                         f"{f' and {len(known) - MOST_NAMED} more' if len(known) > MOST_NAMED else ''}."
                     )
+
+
+def _judged_on(run: Run, candidate: Candidate, recipe: Recipe, name: str, limits: Since) -> list[str]:
+    """Slices that the limits of this name can bind; none where that cannot be told here."""
+    if name == "wakeword.frr":
+        return _of_words(run, candidate, recipe)
+    cells = run.cells(candidate) if isinstance(limits, Margins) else []
+    return [part.id for part in (*run.margins(candidate), *cells)]
 
 
 def _of_words(run: Run, candidate: Candidate, recipe: Recipe) -> list[str]:

@@ -145,6 +145,11 @@ def _differences(old: Logits, new: Logits, rounded: float) -> list[str]:
     return [f"float outputs differ on {share}, by up to {far:.3g} (allowed {TOLERANCE:g})"]
 
 
+def is_due(path: Path, mode: str) -> bool:
+    """Whether a golden file is to be written in this mode: ``update`` always, ``new`` where there is none."""
+    return mode == "update" or (mode == "new" and not path.is_file())
+
+
 def difference(path: Path, fresh: Golden) -> str:
     """What writing ``fresh`` to ``path`` changes, for the person who is to commit it; empty when nothing does."""
     name = fresh.provenance.condition

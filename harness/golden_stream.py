@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from harness.cache import write_whole
 from harness.errors import GoldenError
-from harness.golden import MAX_FILE, place
+from harness.golden import MAX_FILE, is_due, place
 
 Scores = npt.NDArray[np.float32]
 
@@ -68,10 +68,9 @@ def read(path: Path) -> StreamGolden:
 
 def settle(path: Path, fresh: StreamGolden, mode: str) -> tuple[StreamGolden, str]:
     """The stored golden, written first where ``mode`` (check, new, update) says so, and what was written, in words."""
-    known = path.is_file()
-    if mode == "update" or (mode == "new" and not known):
+    if is_due(path, mode):
         try:
-            change = difference(read(path), fresh) if known else f"new, {len(fresh.scores)} steps"
+            change = difference(read(path), fresh) if path.is_file() else f"new, {len(fresh.scores)} steps"
         except GoldenError:
             change = f"in place of a damaged file, {len(fresh.scores)} steps"
         if change:

@@ -47,7 +47,7 @@ def golden(run: Run, candidate: Candidate) -> dict[str, Golden]:
     for condition in conditions(candidate):
         now = run.fresh(candidate, condition)
         path = goldens.place(candidate.house, candidate.name, condition)
-        if run.golden_mode == "update" or (run.golden_mode == "new" and not path.is_file()):
+        if goldens.is_due(path, run.golden_mode):
             difference = goldens.difference(path, now)
             if difference:
                 changed.append(difference)

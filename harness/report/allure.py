@@ -51,27 +51,14 @@ class Losses:
     def __init__(self, lost: Callable[[OSError], None]) -> None:
         self.lost = lost
 
-    def _unhurt(self) -> Generator[None, None, None]:
+    @hookimpl(wrapper=True)
+    def report_result(self) -> Generator[None, None, None]:
         try:
             yield
         except OSError as error:
             self.lost(error)
 
-    @hookimpl(wrapper=True)
-    def report_result(self) -> Generator[None, None, None]:
-        return (yield from self._unhurt())
-
-    @hookimpl(wrapper=True)
-    def report_container(self) -> Generator[None, None, None]:
-        return (yield from self._unhurt())
-
-    @hookimpl(wrapper=True)
-    def report_attached_file(self) -> Generator[None, None, None]:
-        return (yield from self._unhurt())
-
-    @hookimpl(wrapper=True)
-    def report_attached_data(self) -> Generator[None, None, None]:
-        return (yield from self._unhurt())
+    report_container = report_attached_file = report_attached_data = report_result
 
 
 def tell_losses(config: pytest.Config, lost: Callable[[OSError], None]) -> None:
